@@ -1,0 +1,110 @@
+"""A video file becomes frames and metadata, once, with one sampling for gallery and query alike.
+
+Decoding is done here (decord, through its maintained fork ``decord2``), so that the processor receives frames *and* their true
+timestamps; handing it a path, or frames without metadata, gives wrong times (FACTS: 24 fps is then assumed).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from covrr_utils import paths
+
+if TYPE_CHECKING:
+    from transformers.video_utils import VideoMetadata
+
+CAUSES = ("missing", "empty file", "not decodable", "too short")
+
+
+class ClipError(Exception):
+    """A video that cannot be used; ``cause`` is one of `CAUSES`."""
+
+    def __init__(self, cause: str, message: str):
+        super().__init__(message)
+        self.cause = cause
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How frames are taken from a video: either ``fps`` frames per second or ``num_frames`` in all, evenly spread.
+
+    ``min_frames`` and ``max_frames`` bound the count when it follows from ``fps``.
+    """
+
+    fps: float | None = None
+    num_frames: int | None = None
+    min_frames: int = 4
+    max_frames: int = 768
+
+    def __post_init__(self):
+        if (self.fps is None) == (self.num_frames is None):
+            raise ValueError(f"give exactly one of fps and num_frames, got fps={self.fps}, num_frames={self.num_frames}")
+
+    def indices(self, total: int, video_fps: float) -> np.ndarray:
+        """Frame numbers to read from ``total`` frames: (n,) int64, first and last frame included (as Qwen3-VL's processor samples)."""
+        count = self.num_frames
+        if count is None:
+            count = min(max(int(total / video_fps * self.fps), self.min_frames), self.max_frames, total)
+        return np.linspace(0, total - 1, count).round().astype(np.int64)
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+@dataclass
+class Clip:
+    """Sampled frames (T, H, W, 3), uint8 RGB, with the metadata the processor needs for timestamps."""
+
+    id: str
+    frames: np.ndarray
+    metadata: VideoMetadata
+
+    @property
+    def times(self) -> np.ndarray:
+        """(T,) seconds at which the frames stand in the video."""
+        return np.asarray(self.metadata.frames_indices) / self.metadata.fps
+
+
+def content_hash(path: Path) -> str:
+    """The first 16 hex digits of the file's SHA-256: a replaced video is another video."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def read_clip(path: Path, sampling: Sampling, id: str | None = None) -> Clip:
+    """Decode the frames that ``sampling`` asks for.
+
+    Raises
+    ------
+    ClipError
+        With cause "missing", "empty file", "not decodable" (not a video, truncated, no video stream) or "too short" (fewer than two
+        frames: the model's temporal patch needs two).
+    """
+    from decord import VideoReader, cpu
+    from transformers.video_utils import VideoMetadata
+
+    path, shown = Path(path), paths.relative(path)
+    if not path.is_file():
+        raise ClipError("missing", f"{shown}: no such file; put the video there or accept that its triplets count as misses")
+    if path.stat().st_size == 0:
+        raise ClipError("empty file", f"{shown}: the file has no bytes; download it again")
+    try:
+        reader = VideoReader(str(path), ctx=cpu(0), num_threads=1)
+        total, fps = len(reader), float(reader.get_avg_fps())
+        indices = sampling.indices(total, fps) if total > 1 else None
+        frames = reader.get_batch(indices.tolist()).asnumpy() if indices is not None else None
+    except Exception as error:  # decord raises its own classes and plain RuntimeError alike
+        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        raise ClipError("not decodable", f"{shown}: cannot be decoded as a video ({reason}); download it again") from error
+    if frames is None:
+        raise ClipError("too short", f"{shown}: {total} frame(s), but a clip needs at least two")
+    height, width = frames.shape[1:3]
+    metadata = VideoMetadata(
+        total_num_frames=total, fps=fps, width=width, height=height, duration=total / fps, video_backend="decord", frames_indices=indices.tolist()
+    )
+    return Clip(id if id is not None else path.stem, frames, metadata)

@@ -1,0 +1,77 @@
+"""Shared fixtures: a tiny random checkpoint, a small benchmark cut out of the embedded one, a private runs folder."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from covrr_utils import paths
+from covrr_utils.mini.model import Recipe, Stage
+
+TINY = Recipe(
+    text_width=48, text_layers=2, text_heads=2, text_mlp=64, vision_width=32, vision_layers=2, vision_heads=2,
+    stages=(Stage("text", 2, batch=2), Stage("vision", 2, batch=2), Stage("text", 2, batch=2)),
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory):
+    """A checkpoint folder like any other, with random weights."""
+    from covrr_utils.mini.model import VOCABULARY, new_model
+    from covrr_utils.mini.stream import corpus
+    from covrr_utils.mini.tokenizer import build_processor, build_tokenizer
+
+    folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
+    tokenizer = build_tokenizer(corpus(50), VOCABULARY)
+    new_model(TINY, tokenizer).save_pretrained(folder)
+    build_processor(tokenizer, fps=4.0, pixels=128 * 128 * 8).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_folder):
+    from covrr_utils.backbone import Backbone
+
+    return Backbone.load(tiny_folder, device="cpu")
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """An empty runs folder of the test's own."""
+    monkeypatch.setenv("COVRR_RUNS", str(tmp_path / "runs"))
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def small_benchmark(tmp_path):
+    """The first six triplets of mini-val with their own videos, copied: tests may damage them."""
+    folder = tmp_path / "small"
+    rows = json.loads((paths.mini_dir() / "val.json").read_text())[0]["mini"][:6]
+    videos = sorted({video for row in rows for video in (row["video_source"], row["video_target"], *sum(row["distractors"].values(), []))})
+    (folder / "videos" / "val").mkdir(parents=True)
+    for video in videos:
+        shutil.copy(paths.mini_dir() / "videos" / f"{video}.mp4", folder / "videos" / f"{video}.mp4")
+    (folder / "labels.json").write_text(json.dumps([{"mini": rows}]))
+    (folder / "gallery.json").write_text(json.dumps(videos))
+    descriptor = json.loads((paths.mini_dir() / "mini-val.benchmark.json").read_text())
+    descriptor |= {"name": "small", "labels": "labels.json", "gallery": "gallery.json", "gallery_name": "small gallery"}
+    path = folder / "small.benchmark.json"
+    path.write_text(json.dumps(descriptor))
+    return path
+
+
+@pytest.fixture
+def make_description():
+    """Descriptions with given tokens and random states."""
+    from covrr_utils.descriptions import Description
+
+    def make(tokens, width=5, seed=0):
+        rng = np.random.default_rng(seed)
+        return Description(
+            "".join(token for token in tokens if not token.startswith("<|")), list(tokens), np.arange(len(tokens)),
+            rng.standard_normal((len(tokens), width)).astype(np.float32), -rng.random(len(tokens)).astype(np.float32), True,
+            np.array([token.startswith("<|") for token in tokens]),
+        )
+
+    return make

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+from transformers import Qwen3VLVideoProcessor
+from transformers.video_utils import VideoMetadata
+
+from covrr_utils import paths
+from covrr_utils.benchmark import load_benchmark
+from covrr_utils.clips import CAUSES, ClipError, Sampling, content_hash, read_clip
+from covrr_utils.mini.build import write_video
+
+FOUR = Sampling(fps=4.0)
+
+
+@pytest.fixture(scope="module")
+def mp4():
+    benchmark = load_benchmark("mini-val")
+    return benchmark.video_path(benchmark.gallery[0])
+
+
+def test_frames_come_with_their_times(mp4):
+    clip = read_clip(mp4, FOUR, "some/id")
+    assert clip.id == "some/id" and clip.frames.shape == (8, 128, 128, 3) and clip.frames.dtype == np.uint8
+    assert clip.metadata.frames_indices == [0, 3, 7, 10, 13, 16, 20, 23] and clip.metadata.fps == 12.0
+    assert np.allclose(clip.times, np.array([0, 3, 7, 10, 13, 16, 20, 23]) / 12)
+
+
+@pytest.mark.parametrize("total", [1, 2, 3, 24, 100, 751])
+@pytest.mark.parametrize("fps", [1.0, 2.0, 4.0])
+@pytest.mark.parametrize("video_fps", [8.0, 23.976, 30.0])
+def test_sampling_is_the_processors_own(total, fps, video_fps):
+    processor = Qwen3VLVideoProcessor(fps=fps, cap_pixels_per_frame=True)
+    theirs = processor.sample_frames(VideoMetadata(total_num_frames=total, fps=video_fps), fps=fps)
+    assert Sampling(fps=fps).indices(total, video_fps).tolist() == theirs.tolist()
+    assert len(Sampling(num_frames=5).indices(total, video_fps)) == 5
+
+
+def test_sampling_needs_one_of_two():
+    with pytest.raises(ValueError, match="exactly one"):
+        Sampling()
+    with pytest.raises(ValueError, match="exactly one"):
+        Sampling(fps=2.0, num_frames=8)
+
+
+def damaged(folder, mp4, how):
+    path = folder / "video.mp4"
+    if how == "empty file":
+        path.touch()
+    elif how == "truncated":
+        path.write_bytes(mp4.read_bytes()[: mp4.stat().st_size // 2])
+    elif how == "text":
+        path.write_text("this is no video\n" * 50)
+    elif how == "too short":
+        write_video(path, np.zeros((1, 128, 128, 3), np.uint8))
+    return path
+
+
+@pytest.mark.parametrize("how, cause", [
+    ("missing", "missing"), ("empty file", "empty file"), ("truncated", "not decodable"), ("text", "not decodable"), ("too short", "too short"),
+])
+def test_faulty_files_have_a_cause(tmp_path, mp4, how, cause):
+    with pytest.raises(ClipError) as caught:
+        read_clip(damaged(tmp_path, mp4, how), FOUR)
+    assert caught.value.cause == cause and cause in CAUSES and "video.mp4" in str(caught.value)
+
+
+def test_content_hash_follows_the_bytes(tmp_path, mp4):
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(mp4.read_bytes())
+    assert content_hash(copy) == content_hash(mp4)
+    copy.write_bytes(mp4.read_bytes() + b"x")
+    assert content_hash(copy) != content_hash(mp4)
+
+
+def test_errors_show_paths_relative_to_the_repository():
+    with pytest.raises(ClipError, match=r"^data/mini/videos/none.mp4: no such file"):
+        read_clip(paths.mini_dir() / "videos" / "none.mp4", FOUR)
