@@ -1,0 +1,119 @@
+"""Trains a mini backbone from nothing: ``python -m covrr_utils.mini.train mini-3m``.
+
+The model is a `Qwen3VLForConditionalGeneration` of a few million parameters. It never sees a triplet as a retrieval problem and no
+contrastive loss: it learns to write what the method's own prompts ask for, on freshly rendered clips of the mini world. Training can
+be interrupted at any time and resumes from its last state.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import time
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from covrr_utils import paths
+from covrr_utils.mini.model import RECIPES, VOCABULARY, Prefix, Recipe, Trainee, fast_vision, loss_of, new_model
+from covrr_utils.mini.render import SIZE
+from covrr_utils.mini.stream import FRAME_INDICES, MODEL_FPS, Stream, corpus
+from covrr_utils.mini.tokenizer import build_processor, build_tokenizer
+
+
+def save_state(folder: Path, trainee: Trainee, optimizer, step: int) -> None:
+    """Write weights, optimizer moments and the step in one safetensors file, beside the old one, then replace it."""
+    tensors = {f"weights.{name}": value for name, value in trainee.state_dict().items() if name != "model.lm_head.weight"}
+    for name, parameter in trainee.named_parameters():
+        tensors |= {f"{key}.{name}": value for key, value in optimizer.state[parameter].items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({**tensors, "at": torch.tensor(step)}, folder / "state.tmp")
+    os.replace(folder / "state.tmp", folder / "state.safetensors")
+
+
+def load_state(folder: Path, trainee: Trainee, optimizer) -> int:
+    """Restore what `save_state` wrote and return its step; 0 when there is nothing to resume."""
+    if not (folder / "state.safetensors").exists():
+        return 0
+    tensors = load_file(folder / "state.safetensors")
+    weights = {name.removeprefix("weights."): value for name, value in tensors.items() if name.startswith("weights.")}
+    trainee.load_state_dict({**weights, "model.lm_head.weight": weights["model.model.language_model.embed_tokens.weight"]})
+    for name, parameter in trainee.named_parameters():
+        if f"exp_avg.{name}" in tensors:  # what a stage does not train has no moments yet
+            optimizer.state[parameter] = {key: tensors[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+    return int(tensors["at"])
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Within each stage: linear warm-up over 100 steps, then a cosine to zero."""
+    stage, done = recipe.stage(step)
+    return stage.rate * min(1.0, (done + 1) / 100) * 0.5 * (1 + math.cos(math.pi * done / stage.steps))
+
+
+def train(name: str, recipe: Recipe, work: Path, out: Path, save_every: int = 200, workers: int = 1, compiled: bool = True) -> None:
+    """Train ``name`` from the last state in ``work`` (or from nothing) and write the finished checkpoint folder to ``out``.
+
+    ``compiled`` fuses each layer with `torch.compile` (about 1.7 times as fast on a CPU, after half a minute).
+    """
+    tokenizer = build_tokenizer(corpus(), VOCABULARY)
+    processor = build_processor(tokenizer, fps=MODEL_FPS, pixels=SIZE * SIZE * len(FRAME_INDICES))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = new_model(recipe, tokenizer).to(device).train()
+    model.model.language_model.set_attn_implementation("questions")
+    trainee, prefix = Trainee(model).to(device), Prefix(model, processor)
+    matrices = [p for p in trainee.parameters() if p.ndim >= 2]
+    others = [p for p in trainee.parameters() if p.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), foreach=True)
+    start = load_state(work, trainee, optimizer)
+    batches = Stream(recipe, tokenizer, prefix.ids, start)
+    stream = DataLoader(batches, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
+    print(f"{name}: {sum(p.numel() for p in model.parameters()):,} parameters on {device}, step {start} of {recipe.steps}", flush=True)
+    work.mkdir(parents=True, exist_ok=True)
+    if compiled:
+        for layer in [*model.model.language_model.layers, *model.model.visual.blocks]:
+            layer.forward = torch.compile(layer.forward)
+    begun, running = time.time(), None
+    with fast_vision(), open(work / "log.jsonl", "a") as log, tqdm(total=recipe.steps, initial=start, mininterval=10, desc=name) as bar:
+        for step, batch in enumerate(stream, start):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(recipe, step)
+            with torch.autocast(device, torch.bfloat16):
+                loss = loss_of(trainee, prefix, processor.video_processor, batch)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(trainee.parameters(), 1.0)
+            optimizer.step()
+            running = loss.item() if running is None or recipe.stage(step)[1] == 0 else 0.98 * running + 0.02 * loss.item()
+            bar.update()
+            bar.set_postfix(loss=f"{running:.4f}")
+            if (step + 1) % 50 == 0:
+                print(json.dumps({"step": step + 1, "loss": round(running, 5), "seconds": round(time.time() - begun)}), file=log, flush=True)
+            if (step + 1) % save_every == 0:
+                save_state(work, trainee, optimizer, step + 1)
+    model.model.language_model.set_attn_implementation("sdpa")
+    model.eval().to(torch.bfloat16).save_pretrained(out)
+    processor.save_pretrained(out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m covrr_utils.mini.train", description=__doc__.splitlines()[0])
+    parser.add_argument("name", choices=sorted(RECIPES), help="which backbone to train")
+    parser.add_argument("--work", type=Path, help="folder for the resumable state (default: runs/training/NAME)")
+    parser.add_argument("--out", type=Path, help="checkpoint folder to write (default: data/backbones/NAME)")
+    arguments = parser.parse_args()
+    train(
+        arguments.name,
+        RECIPES[arguments.name],
+        arguments.work or paths.runs_dir() / "training" / arguments.name,
+        arguments.out or paths.backbones_dir() / arguments.name,
+    )
+
+
+if __name__ == "__main__":
+    main()
