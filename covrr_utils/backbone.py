@@ -1,0 +1,211 @@
+"""One frozen Qwen3-VL with two verbs: `write` answers prompts with text, `describe` also keeps the states behind every token.
+
+The embedded mini backbones are ordinary checkpoint folders: nothing here knows them. What the paper's code calls "penultimate" is the
+input of ``lm_head``, the final post-norm hidden state; it is read here by a hook on that input, at every step of generation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
+
+from covrr_utils import paths
+from covrr_utils.clips import Clip, Sampling
+from covrr_utils.descriptions import Description
+
+
+class UnknownBackbone(ValueError):
+    """A backbone name that is neither embedded, nor a checkpoint folder, nor a reachable hub id."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One user turn: a video, then text."""
+
+    clip: Clip
+    text: str
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How text is generated: greedy by default. Temperature, top_p and top_k matter only when sampling."""
+
+    max_new_tokens: int = 256
+    do_sample: bool = False
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int = 0
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+def backbones() -> dict[str, Path]:
+    """Name -> folder of the embedded checkpoints."""
+    return {path.parent.name: path.parent for path in sorted(paths.backbones_dir().glob("*/config.json"))}
+
+
+class Backbone:
+    """A frozen vision-language model behind its processor. Make one with `Backbone.load`."""
+
+    def __init__(self, name: str, model, processor, folder: Path | None, batch_size: int):
+        self.name, self.model, self.processor, self.folder, self.batch_size = name, model.eval(), processor, folder, batch_size
+        processor.tokenizer.padding_side = "left"
+        video = processor.video_processor
+        if video.cap_pixels_per_frame is None:
+            video.cap_pixels_per_frame = True
+        count = {"fps": video.fps} if video.num_frames is None else {"num_frames": video.num_frames}
+        self.sampling = Sampling(**count, min_frames=video.min_frames, max_frames=video.max_frames)
+        own = model.generation_config
+        ends = [own.eos_token_id] if isinstance(own.eos_token_id, int) else own.eos_token_id or []
+        self.end_ids = sorted({*ends, processor.tokenizer.eos_token_id})
+        self.max_new_tokens = own.max_new_tokens or Decoding.max_new_tokens
+        model.generation_config = GenerationConfig()  # the checkpoint's sampling habits must not leak into greedy runs
+
+    @classmethod
+    def load(cls, name: str | Path, device: str = "auto", dtype: str = "auto", batch_size: int = 32) -> Backbone:
+        """Load an embedded backbone by name, a checkpoint folder by path, or a model by its hub id.
+
+        Weights come from safetensors only and no code from the checkpoint is run. ``auto`` means CUDA in bfloat16 where there is a
+        GPU, else the CPU in float32.
+
+        Raises
+        ------
+        UnknownBackbone
+            If there is no such backbone, the folder is incomplete, or the hub cannot be reached.
+        """
+        folder = backbones().get(str(name), Path(name))
+        local = folder.is_dir()
+        if local and not ((folder / "config.json").is_file() and list(folder.glob("*.safetensors"))):
+            raise UnknownBackbone(f"{paths.relative(folder)} is no checkpoint folder: expected config.json and *.safetensors in it")
+        device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        dtype = ("float32" if device == "cpu" else "bfloat16") if dtype == "auto" else dtype
+        source = str(folder) if local else str(name)
+        try:
+            processor = AutoProcessor.from_pretrained(source)
+            model = AutoModelForImageTextToText.from_pretrained(source, dtype=getattr(torch, dtype), use_safetensors=True)
+        except OSError as error:
+            raise UnknownBackbone(
+                f"unknown backbone {str(name)!r}: not embedded ({', '.join(backbones()) or 'none'}), no local checkpoint folder, and not to be "
+                f"had from the hub ({str(error).splitlines()[0]}). Give one of the embedded names, or the path of a downloaded checkpoint."
+            ) from error
+        return cls(folder.name if local else str(name), model.to(device), processor, folder if local else None, batch_size)
+
+    @cached_property
+    def weights_hash(self) -> str:
+        """16 hex digits of the SHA-256 over the safetensors files, in name order (hub models: of the revision's commit)."""
+        if self.folder is None:
+            return hashlib.sha256(str(self.model.config._commit_hash).encode()).hexdigest()[:16]
+        total = hashlib.sha256()
+        for file in sorted(self.folder.glob("*.safetensors")):
+            total.update(file.read_bytes())
+        return total.hexdigest()[:16]
+
+    def parameters(self) -> int:
+        """Number of weights, tied ones counted once."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def info(self) -> dict:
+        """What a result has to say about its backbone."""
+        return {
+            "name": self.name, "class": type(self.model).__name__, "parameters": self.parameters(), "dtype": str(self.model.dtype).split(".")[-1],
+            "device": str(self.model.device), "weights_hash": self.weights_hash, "sampling": self.sampling.to_dict(),
+        }
+
+    def processing(self) -> str:
+        """Canonical JSON of everything in the processor that shapes a prompt: it is part of every store key."""
+        video = self.processor.video_processor
+        size = {edge: video.size[edge] for edge in ("shortest_edge", "longest_edge")}
+        return json.dumps({"size": size, "cap": video.cap_pixels_per_frame, "template": self.processor.chat_template}, sort_keys=True)
+
+    def inputs(self, prompts: Sequence[Prompt]) -> dict[str, torch.Tensor]:
+        """Model inputs for a batch of prompts, padded on the left. Frames and their metadata are passed as they were sampled."""
+        turns = [[{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": prompt.text}]}] for prompt in prompts]
+        texts = [self.processor.apply_chat_template(turn, tokenize=False, add_generation_prompt=True) for turn in turns]
+        inputs = self.processor(
+            text=texts, videos=[prompt.clip.frames for prompt in prompts], video_metadata=[prompt.clip.metadata for prompt in prompts],
+            do_sample_frames=False, padding=True, return_tensors="pt",
+        )
+        return inputs.to(self.model.device)
+
+    def write(self, prompts: Sequence[Prompt], decoding: Decoding | None = None, desc: str | None = None) -> list[str]:
+        """One text per prompt, in order."""
+        return [description.text for description in self.describe(prompts, decoding, desc)]
+
+    def describe(self, prompts: Sequence[Prompt], decoding: Decoding | None = None, desc: str | None = None) -> list[Description]:
+        """One `Description` per prompt, in order; ``desc`` shows a progress bar of that name.
+
+        Raises
+        ------
+        RuntimeError
+            If the states could not be captured.
+        ValueError
+            If a state is not finite.
+        """
+        decoding = decoding or Decoding()
+        found: list[Description] = []
+        with tqdm(total=len(prompts), desc=desc, disable=desc is None) as bar:
+            for start in range(0, len(prompts), self.batch_size):
+                batch = prompts[start : start + self.batch_size]
+                found += self._generate(batch, decoding)
+                bar.update(len(batch))
+        return found
+
+    def _config(self, decoding: Decoding) -> GenerationConfig:
+        sampled = {"temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": decoding.top_k} if decoding.do_sample else {}
+        return GenerationConfig(
+            max_new_tokens=decoding.max_new_tokens, do_sample=decoding.do_sample, eos_token_id=self.end_ids, **sampled,
+            pad_token_id=self.processor.tokenizer.pad_token_id, return_dict_in_generate=True, output_logits=True,
+        )
+
+    @torch.inference_mode()
+    def _generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[Description]:
+        """Generate for one batch. Sampling is seeded by the decoding's seed and the batch's own texts and clips, not by what ran before."""
+        states: list[torch.Tensor] = []
+        head = self.model.get_output_embeddings()
+        hook = head.register_forward_pre_hook(lambda module, args: states.append(args[0][:, -1].float().cpu()))
+        if decoding.do_sample:
+            content = json.dumps([decoding.seed, *((p.clip.id, p.text) for p in prompts)])
+            torch.manual_seed(int.from_bytes(hashlib.sha256(content.encode()).digest()[:7], "big"))
+        try:
+            inputs = self.inputs(prompts)
+            output = self.model.generate(**inputs, generation_config=self._config(decoding))
+        finally:
+            hook.remove()
+        new = output.sequences[:, inputs["input_ids"].shape[1] :].cpu()
+        if len(states) != new.shape[1] or states[0].shape[0] != len(prompts):
+            raise RuntimeError(
+                f"captured {len(states)} states for {new.shape[1]} generated tokens; the model does not pass its states through "
+                f"{type(head).__name__} once per token, so it cannot be used as a backbone"
+            )
+        logprobs = torch.stack([logits.float().log_softmax(-1).cpu() for logits in output.logits], 1).gather(2, new[..., None])[..., 0]
+        stacked = torch.stack(states, 1)
+        return [self._description(new[row], stacked[row], logprobs[row], prompts[row].clip.id) for row in range(len(prompts))]
+
+    def _description(self, ids: torch.Tensor, states: torch.Tensor, logprobs: torch.Tensor, clip: str) -> Description:
+        """Cut one row after its end-of-turn token."""
+        tokenizer = self.processor.tokenizer
+        ends = torch.isin(ids, torch.tensor(self.end_ids)).nonzero()
+        length = int(ends[0]) + 1 if len(ends) else len(ids)
+        ids = ids[:length]
+        if not torch.isfinite(states[:length]).all():
+            raise ValueError(f"the states of the description of {clip!r} are not finite; try another dtype")
+        return Description(
+            text=tokenizer.decode(ids, skip_special_tokens=True).strip(),
+            tokens=[tokenizer.decode([token]) for token in ids.tolist()],
+            token_ids=ids.numpy().astype(np.int64),
+            states=states[:length].numpy().astype(np.float32),
+            logprobs=logprobs[:length].numpy().astype(np.float32),
+            ended=bool(len(ends)),
+            special=np.isin(ids.numpy(), [*tokenizer.all_special_ids, *self.end_ids]),
+        )

@@ -1,0 +1,142 @@
+"""The command line: ``covrr run``, ``covrr backbones``, ``covrr benchmarks``, ``covrr results``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+
+from covrr_utils import paths
+
+DEFAULT_NOTEBOOKS = ("00_start_here", "01_triplets_and_videos", "02_reasoning_traces", "03_pooling_embeddings", "04_retrieval")
+
+
+def table(rows: Sequence[dict], columns: Sequence[str]) -> str:
+    """Rows as an aligned text table: numbers to the right, text to the left."""
+    cells = [[str(row.get(column, "")) for column in columns] for row in rows]
+    widths = [max(len(line[i]) for line in [list(columns), *cells]) for i in range(len(columns))]
+    numeric = [bool(cells) and all(line[i].replace(".", "", 1).isdigit() for line in cells) for i in range(len(columns))]
+
+    def line(values: Sequence[str]) -> str:
+        return "  ".join(v.rjust(w) if n else v.ljust(w) for v, w, n in zip(values, widths, numeric)).rstrip()
+
+    return "\n".join([line(columns), line(["-" * width for width in widths]), *map(line, cells)])
+
+
+def results_table(results: Sequence[dict]) -> str:
+    """Stored results for people: one line each, recall in percent, the kind of number and the denominators beside it."""
+    rows = [
+        {
+            "kind": r["kind"], "benchmark": r["benchmark"], "gallery": f"{r['gallery']} ({r['gallery_size']:,})", "backbone": r["backbone"],
+            "strategy": r["strategy"], "pooling": r["pooling"], "scheme": r["scheme"] if r["pooling"] == "weighted_mean" else "-", "seed": r["seed"],
+            "n": r["triplets"], "coverage": f"{r['coverage']:.3f}", **{f"R@{k}": f"{100 * value:.2f}" for k, value in r["recall"].items()},
+            "R@1 95%": "{:.1f}-{:.1f}".format(*(100 * bound for bound in r["interval"]["1"])),
+        }
+        for r in results
+    ]
+    return table(rows, list(rows[0]) if rows else [])
+
+
+def command_run(arguments: argparse.Namespace) -> int:
+    """Embed the gallery, ask the queries (with progress), execute the notebooks, print the table."""
+    from covrr_utils.experiment import Run, RunConfig
+    from covrr_utils.reruns import execute
+
+    begun = time.perf_counter()
+    run = Run(RunConfig(benchmark=arguments.benchmark, backbone=arguments.backbone, seed=arguments.seed, limit=arguments.limit))
+    info = run.backbone.info()
+    print(
+        f"{run.benchmark.name}: {len(run.benchmark.triplets)} triplets, gallery of {len(run.benchmark.gallery):,} ({run.benchmark.gallery_name})\n"
+        f"{info['name']}: {info['class']}, {info['parameters']:,} parameters, {info['dtype']} on {info['device']}, weights {info['weights_hash']}"
+    )
+    results = []
+    run.gallery()
+    for strategy in run.config.strategies:
+        results.append(run.evaluate(strategy).summary())
+    parameters = {"BENCHMARK": arguments.benchmark, "BACKBONE": arguments.backbone, "SEED": arguments.seed, "LIMIT": arguments.limit}
+    failed = []
+    for name in DEFAULT_NOTEBOOKS:
+        output = execute(name, parameters, run.folder.parent)
+        print(f"{'executed' if output.ok else 'FAILED  '} {paths.relative(output.path)} in {output.seconds:.0f} s", flush=True)
+        if not output.ok:
+            failed.append(output)
+            print(f"  {output.error}", file=sys.stderr)
+    print(f"\n{results_table(results)}")
+    print(f"\nFigures: {paths.relative(paths.figures_dir())}   Results: {paths.relative(run.folder)}   {time.perf_counter() - begun:.0f} s in all")
+    return 1 if failed else 0
+
+
+def command_backbones(arguments: argparse.Namespace) -> int:
+    from covrr_utils.backbone import backbones
+
+    rows = []
+    for name, folder in backbones().items():
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+        rows.append({"name": name, "class": config["architectures"][0], "weights": f"{size / 1e6:.1f} MB", "folder": paths.relative(folder)})
+    print(json.dumps(rows, indent=1) if arguments.json else table(rows, ["name", "class", "weights", "folder"]))
+    return 0
+
+
+def command_benchmarks(arguments: argparse.Namespace) -> int:
+    from covrr_utils.benchmark import benchmarks, load_benchmark
+
+    rows = []
+    for name in benchmarks():
+        benchmark = load_benchmark(name)
+        rows.append({
+            "name": name, "kind": benchmark.kind, "triplets": len(benchmark.triplets), "gallery": len(benchmark.gallery),
+            "gallery name": benchmark.gallery_name, "reference excluded": benchmark.exclude_reference,
+        })
+    columns = ["name", "kind", "triplets", "gallery", "gallery name", "reference excluded"]
+    print(json.dumps(rows, indent=1) if arguments.json else table(rows, columns))
+    return 0
+
+
+def command_results(arguments: argparse.Namespace) -> int:
+    from covrr_utils.experiment import load_results
+
+    results = load_results()
+    if arguments.json:
+        print(json.dumps(results, ensure_ascii=False, indent=1))
+    elif results:
+        print(results_table(results))
+    else:
+        print(f"no results below {paths.relative(paths.runs_dir())} yet; `covrr run` makes the first")
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    main_parser = argparse.ArgumentParser(prog="covrr", description="Reason-aware composed video retrieval, as a workbook.")
+    commands = main_parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="the default job: embed, query, execute notebooks 00-04, print recalls")
+    run.add_argument("--benchmark", default="mini", help="embedded benchmark or path of a .benchmark.json (default: mini)")
+    run.add_argument("--backbone", default="mini-3m", help="embedded backbone, checkpoint folder or hub id (default: mini-3m)")
+    run.add_argument("--seed", type=int, default=0, help="seed of everything that is sampled (default: 0)")
+    run.add_argument("--limit", type=int, default=None, help="only the first N triplets (default: all)")
+    run.set_defaults(call=command_run)
+    for name, call, help_ in (
+        ("backbones", command_backbones, "the embedded backbones"),
+        ("benchmarks", command_benchmarks, "the embedded benchmarks"),
+        ("results", command_results, "every stored result, with its denominators"),
+    ):
+        sub = commands.add_parser(name, help=help_)
+        sub.add_argument("--json", action="store_true", help="for machines: a list of objects")
+        sub.set_defaults(call=call)
+    return main_parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; a mistake of the user's is one line on standard error and exit code 2, not a traceback."""
+    arguments = parser().parse_args(argv)
+    try:
+        return arguments.call(arguments)
+    except ValueError as error:  # unknown names, malformed labels: the message says what, where and what next
+        print(f"covrr: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,290 @@
+"""What a notebook calls: a validated `RunConfig`, and a `Run` that embeds the gallery, asks the queries and scores them.
+
+Nothing is computed twice: descriptions come from the store when their key and the video's content are unchanged. Every triplet counts:
+what failed is in the result, by cause, and in the denominator.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from covrr_utils import metrics, paths, prompts
+from covrr_utils.benchmark import Benchmark, Triplet, load_benchmark
+from covrr_utils.clips import Clip, ClipError, content_hash, read_clip
+from covrr_utils.descriptions import Failure, Record
+from covrr_utils.pooling import POOLINGS, SCHEMES, pool
+from covrr_utils.retrieval import rank_of_target, similarities, top
+from covrr_utils.store import Collection, Store, digest, write_atomically
+
+SHOWN = 10  # how many of the best gallery videos a result keeps per query
+
+
+class UnknownParameter(ValueError):
+    """A parameter that no run has: most likely misspelt."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides a run. Notebook parameters are these names in upper case."""
+
+    benchmark: str = "mini"
+    backbone: str = "mini-3m"
+    strategies: tuple[str, ...] = ("single_stage", "two_stage")
+    pooling: str = "weighted_mean"
+    scheme: str = "word"
+    seed: int = 0
+    batch_size: int = 32
+    limit: int | None = None
+    samples: int = 5
+    synthesis: str = "vote"
+    max_new_tokens: int | None = None
+    device: str = "auto"
+
+    def __post_init__(self):
+        from covrr_utils.reasoning import Settings, strategy
+
+        if isinstance(self.strategies, str):
+            raise ValueError(f"strategies must be a list of names, got the single text {self.strategies!r}; write [{self.strategies!r}]")
+        object.__setattr__(self, "strategies", tuple(self.strategies))
+        for name in self.strategies:
+            strategy(name)
+        Settings(samples=self.samples, synthesis=self.synthesis)
+        for name, value, known in (("pooling", self.pooling, POOLINGS), ("scheme", self.scheme, SCHEMES)):
+            if value not in known:
+                raise ValueError(f"unknown {name} {value!r}; known: {', '.join(known)}")
+        for name in ("batch_size", "limit", "max_new_tokens"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+
+    @classmethod
+    def from_notebook(cls, names: Mapping[str, object]) -> RunConfig:
+        """A configuration from a notebook's ``globals()``: every UPPER_CASE plain value in it is taken as a parameter.
+
+        papermill only warns about a parameter that a notebook does not have; here it is an `UnknownParameter`.
+        """
+        plain = (str, int, float, list, tuple, type(None))
+        given = {name: value for name, value in names.items() if name.isupper() and not name.startswith("_") and isinstance(value, plain)}
+        known = {field.name.upper(): field.name for field in fields(cls)}
+        for name in given:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise UnknownParameter(f"unknown parameter {name}{hint} Known: {', '.join(known)}")
+        return cls(**{known[name]: value for name, value in given.items()})
+
+
+@dataclass
+class Result:
+    """Recall of one strategy under one pooling, with all that must be said beside it."""
+
+    kind: str
+    benchmark: str
+    gallery: str
+    gallery_size: int
+    gallery_coverage: float
+    backbone: str
+    weights_hash: str
+    strategy: str
+    pooling: str
+    scheme: str
+    seed: int
+    triplets: int
+    coverage: float
+    recall: dict[str, float]
+    interval: dict[str, tuple[float, float]]
+    failures: dict[str, int]
+    queries: list[dict] = field(repr=False, default_factory=list)
+
+    @property
+    def ranks(self) -> list[int | None]:
+        """Rank of every triplet's target, None where it failed, in the benchmark's order."""
+        return [query["rank"] for query in self.queries]
+
+    def summary(self) -> dict:
+        """Everything but the queries."""
+        return {key: value for key, value in asdict(self).items() if key != "queries"}
+
+
+class Run:
+    """One benchmark, one backbone, one store."""
+
+    def __init__(self, config: RunConfig):
+        self.config = config
+        self.benchmark: Benchmark = load_benchmark(config.benchmark).head(config.limit)
+        self.store = Store(paths.runs_dir() / "store")
+        self._contents: dict[str, str] = {}
+        self._gallery: tuple[dict[str, Record], dict[str, Failure]] | None = None
+        self._queries: dict[str, tuple[dict[str, Record], dict[str, Failure]]] = {}
+
+    @cached_property
+    def backbone(self):
+        """The frozen model, loaded when first needed."""
+        from covrr_utils.backbone import Backbone
+
+        return Backbone.load(self.config.backbone, device=self.config.device, batch_size=self.config.batch_size)
+
+    @cached_property
+    def decoding(self):
+        """Greedy decoding with the run's, else the checkpoint's, limit of new tokens."""
+        from covrr_utils.backbone import Decoding
+
+        return Decoding(max_new_tokens=self.config.max_new_tokens or self.backbone.max_new_tokens)
+
+    @property
+    def folder(self) -> Path:
+        """Where this run's results go: ``runs/<benchmark>/<backbone>/results``."""
+        return paths.runs_dir() / self.benchmark.name / Path(self.config.backbone).name / "results"
+
+    def clip(self, video: str) -> Clip:
+        """The sampled frames of one video of the benchmark; `ClipError` when it cannot be read."""
+        return read_clip(self.benchmark.video_path(video), self.backbone.sampling, video)
+
+    def gallery(self) -> tuple[dict[str, Record], dict[str, Failure]]:
+        """Descriptions of all gallery videos by id, and the failures: computed, or read from the store."""
+        if self._gallery is None:
+            from covrr_utils.backbone import Prompt
+
+            def describe(items: Sequence[tuple[str, Clip]]) -> tuple[list[Record], list[Failure]]:
+                described = self.backbone.describe([Prompt(clip, prompts.describe()) for _, clip in items], self.decoding)
+                return [Record(video, description) for (video, _), description in zip(items, described, strict=True)], []
+
+            collection = self.store.collection("gallery", self._key(prompts.describe()))
+            self._gallery = self._through_store(collection, {v: (v, v, "") for v in self.benchmark.gallery}, describe, "describing the gallery")
+        return self._gallery
+
+    def queries(self, strategy: str) -> tuple[dict[str, Record], dict[str, Failure]]:
+        """Descriptions after the edit of all triplets by triplet id, and the failures. A record's extra holds trace and samples."""
+        from covrr_utils import reasoning
+
+        if strategy not in self._queries:
+            ask = reasoning.strategy(strategy)
+            sampled = {"samples": self.config.samples, "synthesis": self.config.synthesis, "seed": self.config.seed}
+            settings = reasoning.Settings(self.decoding, **sampled)
+            asked = [prompts.single_stage("E"), prompts.trace("E"), prompts.after_trace("E", "R"), prompts.synthesis("E", ["R"])]
+            key = self._key(asked) | {"strategy": strategy} | (sampled if strategy == "self_consistency" else {})
+            triplets = {triplet.id: triplet for triplet in self.benchmark.triplets}
+
+            def answer(items: Sequence[tuple[str, Clip]]) -> tuple[list[Record], list[Failure]]:
+                found, failures = ask(self.backbone, [(triplets[id_], clip) for id_, clip in items], settings)
+                records = [
+                    Record(query.triplet, query.description, {"trace": query.trace.text() if query.trace else None, "samples": query.samples})
+                    for query in found
+                ]
+                return records, failures
+
+            wanted = {id_: (id_, t.reference, _identity(t, strategy)) for id_, t in triplets.items()}
+            self._queries[strategy] = self._through_store(self.store.collection("queries", key), wanted, answer, strategy)
+        return self._queries[strategy]
+
+    def evaluate(self, strategy: str, pooling: str | None = None, scheme: str | None = None, save: bool = True) -> Result:
+        """Rank the gallery for every triplet. ``pooling`` and ``scheme`` default to the run's. Writes json and csv unless ``save`` is off."""
+        pooling, scheme = pooling or self.config.pooling, scheme or self.config.scheme
+        described, gallery_failures = self.gallery()
+        asked, query_failures = self.queries(strategy)
+        videos = [video for video in self.benchmark.gallery if video in described]
+        index = {video: number for number, video in enumerate(videos)}
+        vectors = np.stack([pool(described[video].description, pooling, scheme) for video in videos])
+        rows = []
+        for triplet in self.benchmark.triplets:
+            row = {"triplet": triplet.id, "rank": None, "cause": None, "target": triplet.target, "reference": triplet.reference}
+            failure = query_failures.get(triplet.id) or gallery_failures.get(triplet.target)
+            if failure is not None:
+                rows.append({**row, "cause": f"{failure.stage}: {failure.cause}", "top": [], "scores": []})
+                continue
+            record = asked[triplet.id]
+            scores = similarities(pool(record.description, pooling, scheme), vectors)[0]
+            excluded = [index[triplet.reference]] if self.benchmark.exclude_reference and triplet.reference in index else []
+            best = top(scores, SHOWN, excluded)
+            row["rank"] = rank_of_target(scores, index[triplet.target], excluded)
+            row |= {"top": [videos[i] for i in best], "scores": [round(float(scores[i]), 6) for i in best]}
+            rows.append(row)
+        ranks = [row["rank"] for row in rows]
+        result = Result(
+            kind=f"measured here, {self.benchmark.kind}", benchmark=self.benchmark.name, gallery=self.benchmark.gallery_name,
+            gallery_size=len(self.benchmark.gallery), gallery_coverage=len(videos) / len(self.benchmark.gallery),
+            backbone=self.backbone.name, weights_hash=self.backbone.weights_hash, strategy=strategy, pooling=pooling, scheme=scheme,
+            seed=self.config.seed, triplets=len(rows), coverage=sum(rank is not None for rank in ranks) / len(rows),
+            recall=metrics.recalls(ranks), interval={str(k): metrics.recall_interval(ranks, k) for k in metrics.KS},
+            failures=dict(Counter(row["cause"] for row in rows if row["cause"])), queries=rows,
+        )
+        if save:
+            self.save(result)
+        return result
+
+    def save(self, result: Result) -> Path:
+        """Write ``<strategy>__<pooling>__<scheme>__seed<seed>.json`` and, beside it, one csv row per query."""
+        limited = "" if self.config.limit is None else f"__first{self.config.limit}"
+        path = self.folder / f"{result.strategy}__{result.pooling}__{result.scheme}__seed{result.seed}{limited}.json"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        table = io.StringIO()
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(["triplet", "rank", "cause", "reference", "target", "first"])
+        for row in result.queries:
+            writer.writerow([row["triplet"], row["rank"], row["cause"], row["reference"], row["target"], row["top"][0] if row["top"] else None])
+        write_atomically(path.with_suffix(".csv"), table.getvalue().encode())
+        write_atomically(path, (json.dumps(asdict(result), ensure_ascii=False, indent=1) + "\n").encode())
+        return path
+
+    def _key(self, asked: object) -> dict[str, object]:
+        backbone = self.backbone
+        return {
+            "prompts": asked, "prompt_version": prompts.PROMPT_VERSION, "weights": backbone.weights_hash, "dtype": str(backbone.model.dtype),
+            "processing": backbone.processing(), "sampling": backbone.sampling.to_dict(), "decoding": self.decoding.to_dict(),
+        }
+
+    def _content(self, video: str) -> str | None:
+        """The hash of a video's file, None when there is no such file."""
+        if video not in self._contents:
+            path = self.benchmark.video_path(video)
+            self._contents[video] = content_hash(path) if path.is_file() else None
+        return self._contents[video]
+
+    def _through_store(self, collection: Collection, wanted: dict[str, tuple[str, str, str]], compute: Callable, desc: str):
+        """Records for ``wanted`` (id -> (id, video, what else identifies it)), computing batch by batch what the collection lacks."""
+        names = {id_: digest({"id": id_, "content": self._content(video), "what": what}) for id_, video, what in wanted.values()}
+        missing = [id_ for id_ in wanted if names[id_] not in collection]
+        size = self.config.batch_size
+        with tqdm(total=len(missing), desc=desc, disable=not missing, mininterval=1) as bar:
+            for start in range(0, len(missing), size):
+                ready, failures = [], []
+                for id_ in missing[start : start + size]:
+                    try:
+                        ready.append((id_, self.clip(wanted[id_][1])))
+                    except ClipError as error:
+                        failures.append(Failure(id_, "video", error.cause, str(error)))
+                records, failed = compute(ready) if ready else ([], [])
+                collection.add([Record(names[record.id], record.description, record.extra) for record in records])
+                collection.record_failures(Failure(names[f.id], f.stage, f.cause, f.message) for f in [*failures, *failed])
+                bar.update(min(size, len(missing) - start))
+        stored, lost = collection.load(), collection.failures()
+        found = {id_: Record(id_, stored[name].description, stored[name].extra) for id_, name in names.items() if name in stored}
+        failures = {id_: Failure(id_, lost[name].stage, lost[name].cause, lost[name].message) for id_, name in names.items() if name not in stored}
+        return found, failures
+
+
+def _identity(triplet: Triplet, strategy: str) -> str:
+    gold = triplet.gold_trace.text() if strategy == "gold_trace" and triplet.gold_trace else ""
+    return f"{triplet.edit}\n{gold}"
+
+
+def load_results(folder: Path | None = None) -> list[dict]:
+    """The summaries of every stored result below ``folder`` (default: ``runs/``), in path order."""
+    root = folder or paths.runs_dir()
+    summaries = []
+    for path in sorted(root.glob("*/*/results/*.json")):
+        data = json.loads(path.read_text(encoding="utf-8"))
+        data.pop("queries")
+        summaries.append(data)
+    return summaries

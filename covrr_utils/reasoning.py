@@ -1,0 +1,164 @@
+"""The reasoning strategies: from (reference, edit) to the description of the video after the edit.
+
+    single_stage       describe the video after the edit in one go              (paper: "no explicit reasoning")
+    two_stage          write the trace, then describe given the trace           (paper: reason -> describe)
+    self_consistency   sample several traces, merge them, then describe         (paper: "5 rounds")
+    gold_trace         describe given the benchmark's own trace                 (the ceiling of stage 2)
+
+Each takes (triplet, clip) pairs and returns queries and failures; a row that fails never takes another row with it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from covrr_utils import prompts
+from covrr_utils.backbone import Backbone, Decoding, Prompt
+from covrr_utils.benchmark import Triplet
+from covrr_utils.clips import Clip
+from covrr_utils.descriptions import Description, Failure
+from covrr_utils.traces import SLOTS, ReasoningTrace, TraceError, parse_trace
+
+SYNTHESES = ("vote", "model")
+
+
+class UnknownStrategy(ValueError):
+    """A strategy name that does not exist."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How strategies decode: ``decoding`` for every greedy step; ``samples`` traces at ``temperature`` for self-consistency.
+
+    ``synthesis`` merges the sampled traces by majority ``vote`` per slot, or by asking the ``model`` (as the official code does).
+    """
+
+    decoding: Decoding = field(default_factory=Decoding)
+    samples: int = 5
+    temperature: float = 0.9
+    synthesis: str = "vote"
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.samples < 1:
+            raise ValueError(f"samples must be at least 1, got {self.samples}")
+        if self.synthesis not in SYNTHESES:
+            raise ValueError(f"unknown synthesis {self.synthesis!r}; known: {', '.join(SYNTHESES)}")
+
+
+@dataclass
+class Query:
+    """What one triplet became: the description of the video after the edit, and the reasoning that led to it."""
+
+    triplet: str
+    description: Description
+    trace: ReasoningTrace | None = None
+    samples: list[str] = field(default_factory=list)
+
+
+Items = Sequence[tuple[Triplet, Clip]]
+Outcome = tuple[list[Query], list[Failure]]
+
+
+def single_stage(backbone: Backbone, items: Items, settings: Settings, desc: str | None = None) -> Outcome:
+    """Describe after the edit in one go."""
+    asked = [Prompt(clip, prompts.single_stage(triplet.edit)) for triplet, clip in items]
+    described = backbone.describe(asked, settings.decoding, desc)
+    return [Query(triplet.id, description) for (triplet, _), description in zip(items, described, strict=True)], []
+
+
+def two_stage(backbone: Backbone, items: Items, settings: Settings, desc: str | None = None) -> Outcome:
+    """Write a trace greedily, then describe given it."""
+    written = backbone.write([Prompt(clip, prompts.trace(triplet.edit)) for triplet, clip in items], settings.decoding, _label(desc, "traces"))
+    traces, failures = _parsed(items, written)
+    return _described(backbone, items, traces, {}, settings, _label(desc, "descriptions")), failures
+
+
+def self_consistency(backbone: Backbone, items: Items, settings: Settings, desc: str | None = None) -> Outcome:
+    """Sample ``settings.samples`` traces, merge them, then describe given the result."""
+    asked = [Prompt(clip, prompts.trace(triplet.edit)) for triplet, clip in items]
+    sampled: dict[str, list[str]] = {triplet.id: [] for triplet, _ in items}
+    for number in range(settings.samples):
+        decoding = replace(settings.decoding, do_sample=True, temperature=settings.temperature, seed=settings.seed * 1000 + number)
+        texts = backbone.write(asked, decoding, _label(desc, f"trace {number + 1} of {settings.samples}"))
+        for (triplet, _), text in zip(items, texts, strict=True):
+            sampled[triplet.id].append(text)
+    if settings.synthesis == "model":
+        merging = [Prompt(clip, prompts.synthesis(triplet.edit, sampled[triplet.id])) for triplet, clip in items]
+        traces, failures = _parsed(items, backbone.write(merging, settings.decoding, _label(desc, "synthesis")))
+    else:
+        traces, failures = {}, []
+        for triplet, _ in items:
+            try:
+                traces[triplet.id] = vote(sampled[triplet.id])
+            except TraceError as error:
+                failures.append(Failure(triplet.id, "trace", "unusable trace", str(error)))
+    return _described(backbone, items, traces, sampled, settings, _label(desc, "descriptions")), failures
+
+
+def gold_trace(backbone: Backbone, items: Items, settings: Settings, desc: str | None = None) -> Outcome:
+    """Describe given the benchmark's gold trace; a triplet without one is a failure."""
+    traces = {triplet.id: triplet.gold_trace for triplet, _ in items if triplet.gold_trace is not None}
+    failures = [
+        Failure(triplet.id, "trace", "no gold trace", "the benchmark has no gold trace for this triplet") for triplet, _ in items
+        if triplet.gold_trace is None
+    ]
+    return _described(backbone, items, traces, {}, settings, desc), failures
+
+
+STRATEGIES: dict[str, Callable[..., Outcome]] = {
+    "single_stage": single_stage, "two_stage": two_stage, "self_consistency": self_consistency, "gold_trace": gold_trace,
+}
+
+
+def strategy(name: str) -> Callable[..., Outcome]:
+    """The strategy of that name; `UnknownStrategy` lists the known ones."""
+    if name not in STRATEGIES:
+        raise UnknownStrategy(f"unknown strategy {name!r}; known: {', '.join(STRATEGIES)}")
+    return STRATEGIES[name]
+
+
+def vote(texts: Sequence[str]) -> ReasoningTrace:
+    """Per slot, the assertions that most sampled traces agree on; ties go to the earlier trace. Unusable texts have no vote.
+
+    Raises
+    ------
+    TraceError
+        If none of the texts holds a trace.
+    """
+    traces = []
+    for text in texts:
+        try:
+            traces.append(parse_trace(text))
+        except TraceError:
+            continue
+    if not traces:
+        raise TraceError(f"none of the {len(texts)} sampled texts holds a trace")
+    return ReasoningTrace(**{slot: Counter(getattr(trace, slot) for trace in traces).most_common(1)[0][0] for slot in SLOTS})
+
+
+def _parsed(items: Items, texts: Sequence[str]) -> tuple[dict[str, ReasoningTrace], list[Failure]]:
+    traces, failures = {}, []
+    for (triplet, _), text in zip(items, texts, strict=True):
+        try:
+            traces[triplet.id] = parse_trace(text)
+        except TraceError as error:
+            failures.append(Failure(triplet.id, "trace", "unusable trace", str(error)))
+    return traces, failures
+
+
+def _described(backbone, items, traces, sampled, settings, desc) -> list[Query]:
+    """Stage 2 for every triplet that has a trace."""
+    ready = [(triplet, clip) for triplet, clip in items if triplet.id in traces]
+    asked = [Prompt(clip, prompts.after_trace(triplet.edit, traces[triplet.id].text())) for triplet, clip in ready]
+    described = backbone.describe(asked, settings.decoding, desc)
+    return [
+        Query(triplet.id, description, traces[triplet.id], sampled.get(triplet.id, []))
+        for (triplet, _), description in zip(ready, described, strict=True)
+    ]
+
+
+def _label(desc: str | None, part: str) -> str | None:
+    return None if desc is None else f"{desc}: {part}"

@@ -1,0 +1,44 @@
+import json
+
+from covrr_utils import cli
+
+
+def test_lists_for_people_and_machines(capsys):
+    assert cli.main(["benchmarks"]) == 0
+    people = capsys.readouterr().out
+    assert people.splitlines()[0].split()[:3] == ["name", "kind", "triplets"] and "mini-val" in people
+    assert cli.main(["benchmarks", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["mini"]["triplets"] == 400 and rows["mini"]["gallery"] == 2100
+    assert cli.main(["backbones", "--json"]) == 0
+    assert {row["name"] for row in json.loads(capsys.readouterr().out)} >= {"mini-3m"}
+
+
+def test_results_before_and_after_a_run(capsys, runs, small_benchmark):
+    from covrr_utils.experiment import Run, RunConfig
+
+    assert cli.main(["results"]) == 0 and "no results below" in capsys.readouterr().out
+    assert cli.main(["results", "--json"]) == 0 and json.loads(capsys.readouterr().out) == []
+    Run(RunConfig(benchmark=str(small_benchmark), device="cpu")).evaluate("single_stage")
+    assert cli.main(["results", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    asked = {"benchmark", "gallery", "gallery_size", "backbone", "strategy", "pooling", "seed", "coverage", "recall"}
+    assert asked <= set(row) and set(row["recall"]) == {"1", "5", "10", "50"}
+    assert cli.main(["results"]) == 0
+    line = capsys.readouterr().out.splitlines()[2]
+    assert line.startswith("measured here, mini") and "single_stage" in line and "1.000" in line
+
+
+def test_mistakes_are_one_line_and_exit_code_two(capsys, runs):
+    for arguments, message in (
+        (["run", "--benchmark", "webvid"], "unknown benchmark 'webvid'; embedded: mini, mini-val"),
+        (["run", "--limit", "0"], "limit must be a whole number of at least 1, got 0"),
+    ):
+        assert cli.main(arguments) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("covrr: ") and message in error and error.count("\n") == 1
+
+
+def test_table_aligns():
+    text = cli.table([{"a": "x", "b": 1}, {"a": "longer", "b": 22}], ["a", "b"])
+    assert text == "a        b\n------  --\nx        1\nlonger  22"

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+
+from covrr_utils.pooling import POOLINGS, SCHEMES, pool, token_weights, words_of
+
+# token: original, graduated, nltk, basic (the official code's rules, first match wins), uniform
+PUBLISHED = {
+    " mug": (1.0, 1.0, 1.0, 1.0, 1.0),
+    " the": (0.3, 0.2, 0.1, 0.1, 1.0),
+    ".": (0.1, 0.5, 1.0, 1.0, 1.0),
+    " ": (0.1, 0.5, 1.0, 1.0, 1.0),
+    " 2026": (0.7, 1.0, 1.0, 1.0, 1.0),
+    " xy": (0.4, 0.5, 1.0, 1.0, 1.0),
+    " video": (0.1, 1.0, 1.0, 1.0, 1.0),
+    " before": (0.3, 0.2, 0.1, 1.0, 1.0),
+    " not": (0.3, 0.2, 0.1, 1.0, 1.0),
+    "<tag>": (1.0, 0.0, 0.1, 0.1, 1.0),
+    "<|im_end|>": (0.0, 0.0, 0.0, 0.0, 0.0),
+}
+
+
+@pytest.mark.parametrize("token", PUBLISHED)
+def test_published_schemes_to_the_letter(token):
+    got = tuple(float(token_weights([token], scheme)[0]) for scheme in ("original", "graduated", "nltk", "basic", "uniform"))
+    assert got == PUBLISHED[token]
+
+
+def test_word_scheme_weighs_words_not_pieces():
+    tokens = ["The", " clen", "ched", " fists", " close", "-up", ",", " not", " red", " before", "."]
+    assert words_of(tokens)[1] == [1, 2] and words_of(tokens)[3] == [4, 5]
+    assert token_weights(tokens, "word").tolist() == [0.1, 1, 1, 1, 1, 1, 0.1, 1, 0.3, 1, 0.1]
+
+
+def test_particles_count_where_they_close_a_phrase():
+    weights = dict(zip(range(9), token_weights([" zooming", " in", ".", " It", " is", " in", " the", " mug", "."], "word")))
+    assert weights[1] == 1.0 and weights[5] == 0.1
+
+
+def test_slot_names_are_not_content():
+    assert token_weights(["states", ":", " fried"], "word").tolist() == [0.1, 0.1, 1.0]
+
+
+def test_weighted_mean_by_hand(make_description):
+    d = make_description([" red", " mug", " rests", ".", "<|im_end|>"])
+    a, h = np.array([0.3, 1.0, 1.0, 0.1]), d.states[:4].astype(np.float64)
+    v = (a[:, None] * h).sum(0) / a.sum()
+    assert np.allclose(pool(d), v / np.linalg.norm(v), atol=1e-7)
+
+
+def test_end_of_turn_never_counts(make_description):
+    d = make_description([" mug", " rests", "<|im_end|>"])
+    e = make_description([" mug", " rests", "<|im_end|>"])
+    e.states[2] += 100
+    for name in POOLINGS:
+        assert np.array_equal(pool(d, name), pool(e, name)), name
+
+
+def test_the_other_poolings_by_hand(make_description):
+    d = make_description(["a", "b", "c"])
+    h = d.states.astype(np.float64)
+    expected = {"mean": h.mean(0), "last": h[-1], "max": h.max(0), "mean_last": np.r_[h.mean(0), h[-1]], "mean_max": np.r_[h.mean(0), h.max(0)]}
+    for name, v in expected.items():
+        assert np.allclose(pool(d, name), v / np.linalg.norm(v), atol=1e-7), name
+    assert np.allclose(pool(d, "weighted_mean", "uniform"), pool(d, "mean"), atol=1e-7)
+
+
+def test_bad_input_is_refused(make_description):
+    d = make_description([" mug"])
+    with pytest.raises(ValueError, match="unknown pooling 'avg'; known: mean, weighted_mean"):
+        pool(d, "avg")
+    with pytest.raises(ValueError, match="unknown weight scheme 'tfidf'"):
+        pool(d, scheme="tfidf")
+    with pytest.raises(ValueError, match="no content tokens"):
+        pool(make_description(["<|im_end|>"]))
+    d.states[:] = 0
+    with pytest.raises(ValueError, match="zero or not finite"):
+        pool(d)
+    assert set(SCHEMES) == {"original", "graduated", "nltk", "basic", "uniform", "word"}

@@ -1,0 +1,97 @@
+import json
+
+import numpy as np
+import pytest
+
+from covrr_utils import store as store_module
+from covrr_utils.descriptions import Failure, Record
+from covrr_utils.store import Store, StoreError
+
+KEY = {"prompt": "Describe.", "weights": "abc"}
+
+
+def records(make_description, *names):
+    return [Record(name, make_description([" mug", " rests", "<|im_end|>"], seed=n), {"trace": "t" + name}) for n, name in enumerate(names)]
+
+
+def test_what_was_stored_comes_back(tmp_path, make_description):
+    collection = Store(tmp_path).collection("gallery", KEY)
+    given = records(make_description, "a", "b")
+    collection.add(given[:1])
+    collection.add(given[1:])
+    found = Store(tmp_path).collection("gallery", KEY).load()
+    assert list(found) == ["a", "b"]
+    for record in given:
+        back = found[record.id]
+        assert (back.extra, back.description.text, back.description.tokens) == (record.extra, record.description.text, record.description.tokens)
+        assert np.array_equal(back.description.token_ids, record.description.token_ids)
+        assert np.array_equal(back.description.logprobs, record.description.logprobs)
+        assert back.description.special.tolist() == [False, False, True] and back.description.ended
+        assert np.array_equal(back.description.states, record.description.states.astype(np.float16).astype(np.float32))
+
+
+def test_another_key_is_another_collection(tmp_path, make_description):
+    store = Store(tmp_path)
+    store.collection("gallery", KEY).add(records(make_description, "a"))
+    assert "a" in store.collection("gallery", KEY)
+    for changed in (KEY | {"prompt": "Describe!"}, KEY | {"weights": "abd"}, KEY | {"more": 1}):
+        assert "a" not in store.collection("gallery", changed)
+    assert "a" not in store.collection("queries", KEY)
+
+
+def test_an_interrupted_write_leaves_no_half_shard(tmp_path, make_description, monkeypatch):
+    collection = Store(tmp_path).collection("gallery", KEY)
+    collection.add(records(make_description, "a"))
+    real = store_module.write_atomically
+
+    def killed(path, blob):
+        if path.name == "manifest.json":
+            raise KeyboardInterrupt
+        real(path, blob)
+
+    monkeypatch.setattr(store_module, "write_atomically", killed)
+    with pytest.raises(KeyboardInterrupt):
+        collection.add(records(make_description, "b"))
+    monkeypatch.undo()
+    again = Store(tmp_path).collection("gallery", KEY)
+    assert list(again.load()) == ["a"]
+    again.add(records(make_description, "b"))
+    assert list(Store(tmp_path).collection("gallery", KEY).load()) == ["a", "b"]
+
+
+def test_damage_is_found_and_named(tmp_path, make_description):
+    collection = Store(tmp_path).collection("gallery", KEY)
+    collection.add(records(make_description, "a"))
+    (shard,) = collection.folder.glob("*.safetensors")
+    shard.write_bytes(shard.read_bytes()[:-1])
+    with pytest.raises(StoreError, match=f"{shard.name}: missing or damaged shard; delete"):
+        Store(tmp_path).collection("gallery", KEY).load()
+    (collection.folder / "manifest.json").write_text("{")
+    with pytest.raises(StoreError, match="damaged manifest"):
+        Store(tmp_path).collection("gallery", KEY)
+    (collection.folder / "manifest.json").write_text(json.dumps({"key": {"other": 1}, "shards": [], "failures": []}))
+    with pytest.raises(StoreError, match="belongs to another key"):
+        Store(tmp_path).collection("gallery", KEY)
+
+
+def test_failures_are_kept_until_they_succeed(tmp_path, make_description):
+    collection = Store(tmp_path).collection("gallery", KEY)
+    collection.record_failures([Failure("a", "video", "missing", "first"), Failure("b", "video", "missing", "x")])
+    collection.record_failures([Failure("a", "video", "not decodable", "second")])
+    again = Store(tmp_path).collection("gallery", KEY)
+    assert again.failures()["a"].cause == "not decodable" and len(again.failures()) == 2
+    again.add(records(make_description, "a"))
+    assert set(Store(tmp_path).collection("gallery", KEY).failures()) == {"b"}
+
+
+def test_what_does_not_fit_is_refused(tmp_path, make_description):
+    collection = Store(tmp_path).collection("gallery", KEY)
+    (record,) = records(make_description, "a")
+    collection.add([record])
+    with pytest.raises(ValueError, match="already stored"):
+        collection.add([record])
+    (large,) = records(make_description, "b")
+    large.description.states[0, 0] = 1e6
+    with pytest.raises(ValueError, match="not finite in float16"):
+        collection.add([large])
+    assert len(Store(tmp_path).collection("gallery", KEY)) == 1
