@@ -97,6 +97,8 @@ def load_benchmark(name: str | Path) -> Benchmark:
         raise LabelError(f"{where}: expected an object with exactly the keys {', '.join(DESCRIPTOR_KEYS)}; found {found}")
     if descriptor["kind"] not in ("mini", "real"):
         raise LabelError(f"{where}: key 'kind': expected 'mini' or 'real', found {descriptor['kind']!r}")
+    if not isinstance(descriptor["exclude_reference"], bool):
+        raise LabelError(f"{where}: key 'exclude_reference': expected true or false, found {descriptor['exclude_reference']!r}")
     gallery = _read_json(path.parent / descriptor["gallery"])
     gallery_file = paths.relative(path.parent / descriptor["gallery"])
     if not isinstance(gallery, list) or not gallery:
@@ -113,6 +115,11 @@ def load_benchmark(name: str | Path) -> Benchmark:
                 f"{paths.relative(path.parent / descriptor['labels'])}: target {triplet.target!r} of triplet {triplet.id} is not in the "
                 f"gallery {gallery_file}; add it there or name another gallery in {where}"
             )
+        if descriptor["exclude_reference"] and triplet.target == triplet.reference:
+            raise LabelError(
+                f"{paths.relative(path.parent / descriptor['labels'])}: triplet {triplet.id} has {triplet.target!r} as reference and as target, "
+                f"but {where} leaves the reference out of the ranking; correct the row, or set 'exclude_reference' to false"
+            )
     return Benchmark(
         descriptor["name"], descriptor["kind"], triplets, gallery, descriptor["gallery_name"], path.parent / descriptor["videos"],
         descriptor["extension"], descriptor["exclude_reference"], descriptor["description"],
@@ -122,18 +129,27 @@ def load_benchmark(name: str | Path) -> Benchmark:
 def read_labels(path: Path) -> Iterator[Triplet]:
     """Triplets of a label file in the CoVR-R layout: sections ``[{"name": [rows]}, ...]`` or a plain list of rows.
 
+    Row ids repeat across sections (FACTS), so with more than one section the id of a triplet is ``section/id``.
+
     Other layouts (csv, challenge files) are read by functions beside this one, chosen by content here.
     """
     where, data = paths.relative(path), _read_json(path)
     if not isinstance(data, list):
         raise LabelError(f"{where}: expected a list of rows or of sections, found {type(data).__name__}")
     sectioned = bool(data) and all(isinstance(part, dict) and len(part) == 1 and isinstance(next(iter(part.values())), list) for part in data)
-    sections = {name: rows for part in data for name, rows in part.items()} if sectioned else {"": data}
-    for section, rows in sections.items():
+    sections = [item for part in data for item in part.items()] if sectioned else [("", data)]
+    names = [name for name, _ in sections]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise LabelError(f"{where}: section {twice[0]!r} occurs more than once; join its rows or rename one of them")
+    if not any(rows for _, rows in sections):
+        raise LabelError(f"{where}: no rows; expected at least one triplet")
+    for section, rows in sections:
         seen: dict[str, int] = {}
         for number, row in enumerate(rows):
             place = f"{where}, {f'section {section!r}, ' if section else ''}row {number}"
             triplet = _triplet(row, number, section, place)
+            if len(sections) > 1:
+                triplet = replace(triplet, id=f"{section}/{triplet.id}")
             if triplet.id in seen:
                 raise LabelError(f"{place}: key 'id': {triplet.id!r} was already used by row {seen[triplet.id]}; ids must differ in a section")
             seen[triplet.id] = number
@@ -158,6 +174,9 @@ def _triplet(row: object, number: int, section: str, where: str) -> Triplet:
     edit = row["modification_text"]
     if not isinstance(edit, str) or not edit.strip():
         raise LabelError(f"{where}: key 'modification_text': expected the edit as text, found {edit!r}")
+    id_ = row.get("id", number)
+    if isinstance(id_, bool) or not isinstance(id_, str | int) or not str(id_).strip():
+        raise LabelError(f"{where}: key 'id': expected a text or a whole number, found {id_!r}")
     tags = row.get("tags", [])
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         raise LabelError(f"{where}: key 'tags': expected a list of texts, found {tags!r}")
@@ -169,7 +188,7 @@ def _triplet(row: object, number: int, section: str, where: str) -> Triplet:
     except TraceError as error:
         raise LabelError(f"{where}: key 'gold_trace': {error}") from error
     return Triplet(
-        id=str(row.get("id", number)),
+        id=str(id_).strip(),
         reference=video_id(row["video_source"], f"{where}: key 'video_source'"),
         edit=edit.strip(),
         target=video_id(row["video_target"], f"{where}: key 'video_target'"),

@@ -25,8 +25,9 @@ def test_sections_and_plain_lists(tmp_path):
     sectioned = [{"webvid": [ROW]}, {"ss2": [ROW | {"video_source": 41, "video_target": 7}]}]
     one, two = read_labels(labels(tmp_path, sectioned))
     assert (one.section, two.section) == ("webvid", "ss2") and (two.reference, two.target) == ("41", "7")
+    assert (one.id, two.id) == ("webvid/1", "ss2/1"), "row ids repeat across sections"
     (plain,) = read_labels(labels(tmp_path, [ROW | {"video_source": "  a/1 ", "reasoned_target_video_description__main": "x"}]))
-    assert plain.reference == "a/1" and plain.extra == {"reasoned_target_video_description__main": "x"}
+    assert plain.id == "1" and plain.reference == "a/1" and plain.extra == {"reasoned_target_video_description__main": "x"}
 
 
 BROKEN = {
@@ -41,6 +42,9 @@ BROKEN = {
     "leads outside": ([ROW | {"video_source": "../../etc/passwd"}], "leads outside the video folder"),
     "absolute": ([ROW | {"video_target": "/etc/passwd"}], "leads outside the video folder"),
     "same id twice": ([ROW, ROW], "row 1: key 'id': '1' was already used by row 0"),
+    "id is null": ([ROW | {"id": None}], "row 0: key 'id': expected a text or a whole number, found None"),
+    "section twice": ([{"ss2": [ROW]}, {"ss2": [ROW | {"id": 2}]}], "section 'ss2' occurs more than once"),
+    "no rows": ([{"ss2": []}], "no rows; expected at least one triplet"),
     "tags": ([ROW | {"tags": "state"}], "key 'tags': expected a list of texts"),
     "trace": ([ROW | {"gold_trace": {"mood": []}}], "key 'gold_trace': unknown trace slots"),
     "distractors": ([ROW | {"distractors": ["a"]}], "key 'distractors': expected an object of lists"),
@@ -63,6 +67,7 @@ def test_unknown_benchmark_lists_the_known():
 @pytest.mark.parametrize("change, message", [
     ({"extra": 1}, "exactly the keys"),
     ({"kind": "toy"}, "expected 'mini' or 'real'"),
+    ({"exclude_reference": "false"}, "expected true or false, found 'false'"),
     ({"gallery": "none.json"}, "no such file, though its benchmark names it"),
 ])
 def test_malformed_descriptors(small_benchmark, change, message):
@@ -81,3 +86,14 @@ def test_gallery_must_hold_every_target_once(small_benchmark):
     gallery.write_text(json.dumps([*videos, videos[0]]))
     with pytest.raises(LabelError, match="occurs more than once"):
         load_benchmark(small_benchmark)
+
+
+def test_a_target_cannot_be_its_own_excluded_reference(small_benchmark):
+    file = small_benchmark.parent / "labels.json"
+    rows = json.loads(file.read_text())[0]["mini"]
+    rows[2]["video_source"] = rows[2]["video_target"]
+    file.write_text(json.dumps([{"mini": rows}]))
+    with pytest.raises(LabelError, match=f"triplet {rows[2]['id']} has .* as reference and as target"):
+        load_benchmark(small_benchmark)
+    small_benchmark.write_text(json.dumps(json.loads(small_benchmark.read_text()) | {"exclude_reference": False}))
+    assert load_benchmark(small_benchmark).triplets[2].reference == rows[2]["video_target"]
