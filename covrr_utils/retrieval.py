@@ -6,16 +6,18 @@ from collections.abc import Iterable
 
 import numpy as np
 
+TIE = 1e-9  # equal vectors can differ in their last bits after a matrix product (about 1e-16 in float64)
+
 
 def similarities(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """Cosine similarity of every query (Q, D) with every gallery vector (G, D): (Q, G) float32.
+    """Cosine similarity of every query (Q, D) with every gallery vector (G, D): (Q, G) float64.
 
     Raises
     ------
     ValueError
         If the widths differ, or a vector is zero or not finite.
     """
-    queries, gallery = np.atleast_2d(queries), np.atleast_2d(gallery)
+    queries, gallery = (np.atleast_2d(np.asarray(vectors, np.float64)) for vectors in (queries, gallery))
     if queries.shape[1] != gallery.shape[1]:
         raise ValueError(f"queries are {queries.shape[1]} wide, gallery vectors {gallery.shape[1]}; both must come from the same pooling")
     units = []
@@ -24,11 +26,11 @@ def similarities(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
         if bad := np.flatnonzero(~np.isfinite(norms) | (norms == 0)).tolist():
             raise ValueError(f"{name} vectors {bad[:5]} are zero or not finite; such a vector must be recorded as a failure, not ranked")
         units.append(vectors / norms[:, None])
-    return (units[0] @ units[1].T).astype(np.float32)
+    return units[0] @ units[1].T
 
 
 def rank_of_target(scores: np.ndarray, target: int, excluded: Iterable[int] = ()) -> int:
-    """1 + the number of other gallery videos that score at least as high as the target (pessimistic on ties).
+    """1 + the number of other gallery videos that score at least as high as the target: scores within `TIE` are equal, against the query.
 
     Parameters
     ----------
@@ -41,13 +43,14 @@ def rank_of_target(scores: np.ndarray, target: int, excluded: Iterable[int] = ()
     ValueError
         If a score is NaN, or the target is excluded.
     """
+    scores = np.asarray(scores, np.float64)
     if np.isnan(scores).any():
         raise ValueError("scores contain NaN; they cannot be ranked")
     taking_part = np.ones(len(scores), bool)
     taking_part[list(excluded)] = False
     if not taking_part[target]:
         raise ValueError(f"the target (gallery index {target}) is excluded from its own ranking; is it the same video as the reference?")
-    return int((scores[taking_part] >= scores[target]).sum())
+    return int((scores[taking_part] >= scores[target] - TIE).sum())
 
 
 def top(scores: np.ndarray, k: int, excluded: Iterable[int] = ()) -> np.ndarray:

@@ -19,6 +19,16 @@ def test_ties_count_against_the_query():
     assert rank_of_target(np.zeros(7), 0) == 7, "a constant embedding comes last, it does not hit"
 
 
+@pytest.mark.parametrize("gallery, width", [(7, 64), (97, 384), (2103, 192)])
+def test_a_constant_embedding_never_hits(gallery, width):
+    # A matrix product rounds equal rows differently, depending on where they stand; that must not break ties.
+    rng = np.random.default_rng(0)
+    query, same = rng.standard_normal((1, width)).astype(np.float32), rng.standard_normal(width).astype(np.float32)
+    scores = similarities(query, np.tile(same, (gallery, 1)))[0]
+    assert {rank_of_target(scores, target) for target in range(gallery)} == {gallery}
+    assert rank_of_target(scores, 0, [1, 2]) == gallery - 2
+
+
 def test_the_reference_can_be_left_out():
     scores = np.array([0.9, 0.8, 0.1])
     assert rank_of_target(scores, 1) == 2 and rank_of_target(scores, 1, [0]) == 1
