@@ -23,7 +23,7 @@ data: $(VENV)/installed  ## rebuild the mini benchmark's labels and videos
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@if command -v uv >/dev/null 2>&1; then \
-	    uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
+	    uv venv --quiet --allow-existing --python ">=3.11" $(VENV) && \
 	    uv pip install --python $(BIN)/python -c constraints.txt -e "$(EXTRAS)"; \
 	else \
 	    $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install -c constraints.txt -e "$(EXTRAS)"; \

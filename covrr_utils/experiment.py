@@ -23,7 +23,7 @@ from covrr_utils import metrics, paths, prompts
 from covrr_utils.benchmark import Benchmark, Triplet, load_benchmark
 from covrr_utils.clips import Clip, ClipError, content_hash, read_clip
 from covrr_utils.descriptions import Failure, Record
-from covrr_utils.pooling import POOLINGS, SCHEMES, pool
+from covrr_utils.pooling import POOLINGS, SCHEMES, NothingToPool, pool
 from covrr_utils.retrieval import rank_of_target, similarities, top
 from covrr_utils.store import Collection, Store, digest, write_atomically
 
@@ -191,11 +191,13 @@ class Run:
     def evaluate(self, strategy: str, pooling: str | None = None, scheme: str | None = None, save: bool = True) -> Result:
         """Rank the gallery for every triplet. ``pooling`` and ``scheme`` default to the run's. Writes json and csv unless ``save`` is off."""
         pooling, scheme = pooling or self.config.pooling, scheme or self.config.scheme
-        described, gallery_failures = self.gallery()
-        asked, query_failures = self.queries(strategy)
-        videos = [video for video in self.benchmark.gallery if video in described]
+        gallery, gallery_failures = _pooled(*self.gallery(), pooling, scheme)
+        asked, query_failures = _pooled(*self.queries(strategy), pooling, scheme)
+        videos = [video for video in self.benchmark.gallery if video in gallery]
         index = {video: number for number, video in enumerate(videos)}
-        vectors = np.stack([pool(described[video].description, pooling, scheme) for video in videos])
+        if not videos:
+            raise ValueError(f"no video of the gallery {self.benchmark.gallery_name!r} could be described; see the failures in {self.store.root}")
+        vectors = np.stack([gallery[video] for video in videos])
         rows = []
         for triplet in self.benchmark.triplets:
             row = {"triplet": triplet.id, "rank": None, "cause": None, "target": triplet.target, "reference": triplet.reference}
@@ -203,8 +205,7 @@ class Run:
             if failure is not None:
                 rows.append({**row, "cause": f"{failure.stage}: {failure.cause}", "top": [], "scores": []})
                 continue
-            record = asked[triplet.id]
-            scores = similarities(pool(record.description, pooling, scheme), vectors)[0]
+            scores = similarities(asked[triplet.id], vectors)[0]
             excluded = [index[triplet.reference]] if self.benchmark.exclude_reference and triplet.reference in index else []
             best = top(scores, SHOWN, excluded)
             row["rank"] = rank_of_target(scores, index[triplet.target], excluded)
@@ -272,6 +273,17 @@ class Run:
         found = {id_: Record(id_, stored[name].description, stored[name].extra) for id_, name in names.items() if name in stored}
         failures = {id_: Failure(id_, lost[name].stage, lost[name].cause, lost[name].message) for id_, name in names.items() if name not in stored}
         return found, failures
+
+
+def _pooled(records: Mapping[str, Record], failures: Mapping[str, Failure], pooling: str, scheme: str):
+    """Vectors by id; a description that cannot be pooled joins the failures."""
+    vectors, failed = {}, dict(failures)
+    for id_, record in records.items():
+        try:
+            vectors[id_] = pool(record.description, pooling, scheme)
+        except NothingToPool as error:
+            failed[id_] = Failure(id_, "pooling", "nothing to pool", str(error))
+    return vectors, failed
 
 
 def _identity(triplet: Triplet, strategy: str) -> str:

@@ -24,19 +24,18 @@ def style() -> None:
     """The workbook's one style sheet; call it once per notebook."""
     sns.set_theme(context="notebook", style="whitegrid", palette="colorblind")
     mpl.rcParams.update({
-        "figure.dpi": 100, "savefig.dpi": 160, "savefig.bbox": "tight", "pdf.fonttype": 42, "svg.hashsalt": "covrr", "font.family": "DejaVu Sans",
+        "figure.dpi": 80, "savefig.dpi": 120, "savefig.bbox": "tight", "pdf.fonttype": 42, "svg.hashsalt": "covrr", "font.family": "DejaVu Sans",
         "axes.titlesize": 11, "axes.labelsize": 10, "xtick.labelsize": 9, "ytick.labelsize": 9, "legend.fontsize": 9, "figure.titlesize": 13,
     })
 
 
-def save_figure(figure: plt.Figure, name: str, table: pd.DataFrame | None = None) -> Path:
+def save_figure(figure: plt.Figure, name: str, table: pd.DataFrame) -> Path:
     """Write ``figures/<name>.pdf`` and ``.png``, and the numbers behind it as ``.csv``; the same figure gives the same bytes."""
     folder = paths.figures_dir()
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None, "ModDate": None})
     figure.savefig(folder / f"{name}.png", metadata={"Software": None})
-    if table is not None:
-        table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+    table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
     return folder / f"{name}.png"
 
 
@@ -74,9 +73,9 @@ def triplet_figure(reference: Clip, edit: str, target: Clip, distractors: Mappin
     """A triplet at a glance: reference, edit, target, and the hard distractors that a keyword match would take."""
     shown = [("reference", reference, REFERENCE), ("target", target, HIT)]
     shown += [(kind.replace("_", " "), clip, MISS) for kind, clip in distractors.items()]
-    figure, axes = plt.subplots(1, len(shown), figsize=(2.1 * len(shown), 2.9), layout="constrained")
+    figure, axes = plt.subplots(1, len(shown), figsize=(2.5 * len(shown), 2.2), layout="constrained")
     for axis, (title, clip, colour) in zip(axes, shown):
-        pair = np.concatenate([clip.frames[1], clip.frames[-2]], axis=0)
+        pair = np.concatenate([clip.frames[1], clip.frames[-2]], axis=1)
         _show(axis, pair, title, colour)
     figure.suptitle(f"“{edit}”", fontsize=12)
     if trace is not None:

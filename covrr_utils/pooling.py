@@ -31,13 +31,20 @@ CONTENT_WORDS = frozenset(
     "zoom zooming pan panning tilt close close-up wide following track tracking static before after then starts stops begins ends no not never "
     "without".split()
 )
-PARTICLES = frozenset("in out up down on off over".split())  # content where they close a phrase ("zooms in.", "is on."), else prepositions
+PARTICLES = frozenset("in out up down on off over".split())  # content where they close a phrase ("is on."), else prepositions
+CAMERA_VERBS = frozenset(  # a particle after one of these is content too: "zooms in on"
+    "zoom zooms zoomed zooming push pushes pushing pull pulls pulling fade fades fading tilt tilts tilting".split()
+)
 LABEL_WORDS = frozenset("states actions scene camera tempo".split())  # the names of the five slots say nothing about the video
 ATTRIBUTE_WORDS = frozenset(
     "red blue green yellow orange purple pink brown black white grey gray gold silver dark bright light pale small large big tiny huge long short "
     "tall round square old new day night morning evening indoor outdoor indoors outdoors background foreground".split()
 )
 HIGH, MID, LOW = 1.0, 0.3, 0.1
+
+
+class NothingToPool(ValueError):
+    """A description that cannot become a vector: no content, or states that are zero or not finite."""
 
 
 def _original(token: str) -> float:
@@ -98,13 +105,13 @@ def _word(tokens: Sequence[str]) -> list[float]:
     weights = [LOW] * len(tokens)
     groups = words_of(tokens)
     words = ["".join(tokens[i] for i in group).strip().lower().strip("".join(PUNCTUATION)) for group in groups]
-    for word, following, group in zip(words, [*words[1:], ""], groups):
+    for before, word, following, group in zip(["", *words], words, [*words[1:], ""], groups):
         if not word or word in LABEL_WORDS:
             tier = LOW
         elif word in ATTRIBUTE_WORDS:
             tier = MID
         elif word in PARTICLES:
-            tier = LOW if following and following not in ("and", "or", "but") else HIGH
+            tier = HIGH if before in CAMERA_VERBS or not following or following in ("and", "or", "but") else LOW
         elif word in CONTENT_WORDS or word not in STOP_WORDS | FILLERS:
             tier = HIGH
         else:
@@ -176,19 +183,21 @@ def pool(description: Description, pooling: str = "weighted_mean", scheme: str =
     Raises
     ------
     ValueError
-        For an unknown pooling, a description without content tokens, or a result that is zero or not finite.
+        For an unknown pooling or scheme.
+    NothingToPool
+        For a description without content tokens, or a result that is zero or not finite.
     """
     if pooling not in POOLINGS:
         raise ValueError(f"unknown pooling {pooling!r}; known: {', '.join(POOLINGS)}")
     keep = description.content
     if not keep.any():
-        raise ValueError(f"nothing to pool: the description {description.text!r} has no content tokens")
+        raise NothingToPool(f"nothing to pool: the description {description.text!r} has no content tokens")
     states = description.states[keep].astype(np.float64)
     weights = token_weights(description.tokens, scheme)[keep]
     if weights.sum() == 0:
-        raise ValueError(f"nothing to pool: every token of {description.text!r} weighs 0 under scheme {scheme!r}")
+        raise NothingToPool(f"nothing to pool: every token of {description.text!r} weighs 0 under scheme {scheme!r}")
     vector = np.concatenate([part(states, weights) for part in POOLINGS[pooling]])
     norm = np.linalg.norm(vector)
     if not np.isfinite(norm) or norm == 0:
-        raise ValueError(f"the {pooling} of {description.text[:60]!r} has norm {norm}; its states are zero or not finite")
+        raise NothingToPool(f"the {pooling} of {description.text[:60]!r} has norm {norm}; its states are zero or not finite")
     return (vector / norm).astype(np.float32)

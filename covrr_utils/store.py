@@ -12,10 +12,12 @@ import json
 import os
 import uuid
 from collections.abc import Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from safetensors.numpy import load, save
 
 from covrr_utils import paths
@@ -43,13 +45,13 @@ class Collection:
     def __init__(self, folder: Path, key: Mapping[str, object]):
         self.folder, self.key = folder, dict(key)
         self._manifest = self._read_manifest()
-        self._where = {id_: shard["file"] for shard in self._manifest["shards"] for id_ in shard["ids"]}
+        self._ids = _ids(self._manifest)
 
     def __contains__(self, id_: str) -> bool:
-        return id_ in self._where
+        return id_ in self._ids
 
     def __len__(self) -> int:
-        return len(self._where)
+        return len(self._ids)
 
     def add(self, records: Iterable[Record]) -> None:
         """Write one shard: states as float16 (about three decimal digits), all else exactly. Recorded failures of these ids are lifted.
@@ -62,8 +64,11 @@ class Collection:
         records = list(records)
         if not records:
             return
-        if known := [record.id for record in records if record.id in self]:
+        ids = [record.id for record in records]
+        if known := [id_ for id_ in ids if id_ in self]:
             raise ValueError(f"{known[0]!r} is already stored under this key")
+        if twice := [id_ for id_ in ids if ids.count(id_) > 1]:
+            raise ValueError(f"{twice[0]!r} is given twice; a collection holds each id once")
         descriptions = [record.description for record in records]
         with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused
             states = np.concatenate([d.states for d in descriptions]).astype(np.float16)
@@ -81,13 +86,13 @@ class Collection:
             "lengths": np.array([len(d.tokens) for d in descriptions], np.int64),
         }, metadata={"records": json.dumps(lines, ensure_ascii=False)})
         self.folder.mkdir(parents=True, exist_ok=True)
-        name = f"{len(self._manifest['shards']):05d}-{hashlib.sha256(blob).hexdigest()[:12]}.safetensors"
+        sha256 = hashlib.sha256(blob).hexdigest()
+        name = f"{sha256[:16]}.safetensors"
         write_atomically(self.folder / name, blob)
-        ids = [record.id for record in records]
-        shards = [*self._manifest["shards"], {"file": name, "sha256": hashlib.sha256(blob).hexdigest(), "ids": ids}]
-        failures = [failure for failure in self._manifest["failures"] if failure["id"] not in set(ids)]
-        self._write_manifest({"key": self.key, "shards": shards, "failures": failures})
-        self._where.update(dict.fromkeys(ids, name))
+        with self._locked():
+            shards = [*self._manifest["shards"], {"file": name, "sha256": sha256, "ids": ids}]
+            failures = [failure for failure in self._manifest["failures"] if failure["id"] not in set(ids)]
+            self._write_manifest({"key": self.key, "shards": shards, "failures": failures})
 
     def load(self) -> dict[str, Record]:
         """Every stored record by id, in the order in which they were stored."""
@@ -102,12 +107,20 @@ class Collection:
         if not new:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        kept = [failure for failure in self._manifest["failures"] if failure["id"] not in new]
-        self._write_manifest({**self._manifest, "key": self.key, "failures": [*kept, *new.values()]})
+        with self._locked():
+            kept = [failure for failure in self._manifest["failures"] if failure["id"] not in new]
+            self._write_manifest({**self._manifest, "key": self.key, "failures": [*kept, *new.values()]})
 
     def failures(self) -> dict[str, Failure]:
         """What failed and has not succeeded since, by id."""
         return {failure["id"]: Failure(**failure) for failure in self._manifest["failures"]}
+
+    @contextmanager
+    def _locked(self):
+        """One writer at a time: what another process has added meanwhile is read before, and kept."""
+        with FileLock(self.folder / ".lock"):
+            self._manifest = self._read_manifest()
+            yield
 
     def _read_manifest(self) -> dict:
         path = self.folder / "manifest.json"
@@ -115,7 +128,7 @@ class Collection:
             return {"key": self.key, "shards": [], "failures": []}
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
-            digest_of_key = digest(manifest["key"])
+            digest_of_key, _ = digest(manifest["key"]), (_ids(manifest), manifest["failures"])
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
             raise StoreError(f"{paths.relative(path)}: damaged manifest ({error}); delete its folder to compute it again") from error
         if digest_of_key != self.folder.name:
@@ -124,7 +137,7 @@ class Collection:
 
     def _write_manifest(self, manifest: dict) -> None:
         write_atomically(self.folder / "manifest.json", json.dumps(manifest, ensure_ascii=False, indent=1).encode())
-        self._manifest = manifest
+        self._manifest, self._ids = manifest, _ids(manifest)
 
     def _read_shard(self, shard: dict) -> dict[str, Record]:
         path = self.folder / shard["file"]
@@ -144,6 +157,10 @@ class Collection:
             )
             found[line["id"]] = Record(line["id"], description, line["extra"])
         return found
+
+
+def _ids(manifest: dict) -> set[str]:
+    return {id_ for shard in manifest["shards"] for id_ in shard["ids"]}
 
 
 def digest(key: Mapping[str, object]) -> str:

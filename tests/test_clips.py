@@ -31,7 +31,16 @@ def test_sampling_is_the_processors_own(total, fps, video_fps):
     processor = Qwen3VLVideoProcessor(fps=fps, cap_pixels_per_frame=True)
     theirs = processor.sample_frames(VideoMetadata(total_num_frames=total, fps=video_fps), fps=fps)
     assert Sampling(fps=fps).indices(total, video_fps).tolist() == theirs.tolist()
-    assert len(Sampling(num_frames=5).indices(total, video_fps)) == 5
+
+
+@pytest.mark.parametrize("total, video_fps", [(1, 30.0), (3, 8.0), (24, 12.0), (751, 23.976)])
+def test_sampling_keeps_the_processors_bounds(total, video_fps):
+    processor = Qwen3VLVideoProcessor(fps=2.0, min_frames=2, max_frames=6, cap_pixels_per_frame=True)
+    metadata = VideoMetadata(total_num_frames=total, fps=video_fps)
+    bounded = Sampling(fps=2.0, min_frames=2, max_frames=6).indices(total, video_fps)
+    assert bounded.tolist() == processor.sample_frames(metadata, fps=2.0).tolist() and len(bounded) <= 6
+    fixed = Sampling(num_frames=5).indices(total, video_fps)
+    assert fixed.tolist() == processor.sample_frames(metadata, num_frames=5).tolist() and len(fixed) == 5
 
 
 def test_sampling_needs_one_of_two():

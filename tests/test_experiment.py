@@ -41,7 +41,7 @@ def test_every_faulty_video_is_a_recorded_miss(small_benchmark, runs):
     first, second, third = benchmark.triplets[:3]
     benchmark.video_path(first.reference).unlink()
     path = benchmark.video_path(second.target)
-    path.write_bytes(path.read_bytes()[:3000])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     benchmark.video_path(third.reference).write_bytes(b"")
     result = run_on(small_benchmark).evaluate("two_stage")
     assert result.triplets == 6 and result.coverage == 0.5
@@ -69,6 +69,15 @@ def test_unusable_traces_are_misses_not_gaps(small_benchmark, runs, monkeypatch)
     monkeypatch.setattr(reasoning, "parse_trace", lambda text: (_ for _ in ()).throw(reasoning.TraceError("no trace")))
     result = run_on(small_benchmark).evaluate("two_stage")
     assert result.failures == {"trace: unusable trace": 6} and result.recall["50"] == 0.0 and result.coverage == 0.0
+
+
+def test_a_description_that_says_nothing_is_a_miss(small_benchmark, runs, monkeypatch):
+    run = run_on(small_benchmark)
+    silent = run.benchmark.triplets[0]
+    run.gallery()
+    run.queries("single_stage")[0][silent.id].description.special[:] = True
+    result = run.evaluate("single_stage")
+    assert result.failures == {"pooling: nothing to pool": 1} and result.ranks[0] is None and result.coverage == pytest.approx(5 / 6)
 
 
 def test_parameters_are_checked():

@@ -34,6 +34,7 @@ def test_word_scheme_weighs_words_not_pieces():
 def test_particles_count_where_they_close_a_phrase():
     weights = dict(zip(range(9), token_weights([" zooming", " in", ".", " It", " is", " in", " the", " mug", "."], "word")))
     assert weights[1] == 1.0 and weights[5] == 0.1
+    assert token_weights([" zooms", " in", " on", " the", " mug", "."], "word").tolist() == [1, 1, 0.1, 0.1, 1, 0.1]
 
 
 def test_slot_names_are_not_content():

@@ -66,12 +66,22 @@ def test_damage_is_found_and_named(tmp_path, make_description):
     shard.write_bytes(shard.read_bytes()[:-1])
     with pytest.raises(StoreError, match=f"{shard.name}: missing or damaged shard; delete"):
         Store(tmp_path).collection("gallery", KEY).load()
-    (collection.folder / "manifest.json").write_text("{")
-    with pytest.raises(StoreError, match="damaged manifest"):
-        Store(tmp_path).collection("gallery", KEY)
+    for text in ("{", "[]", json.dumps({"key": KEY}), json.dumps({"key": KEY, "shards": [1], "failures": []})):
+        (collection.folder / "manifest.json").write_text(text)
+        with pytest.raises(StoreError, match="damaged manifest"):
+            Store(tmp_path).collection("gallery", KEY)
     (collection.folder / "manifest.json").write_text(json.dumps({"key": {"other": 1}, "shards": [], "failures": []}))
     with pytest.raises(StoreError, match="belongs to another key"):
         Store(tmp_path).collection("gallery", KEY)
+
+
+def test_two_writers_keep_each_others_shards(tmp_path, make_description):
+    one, two = (Store(tmp_path).collection("gallery", KEY) for _ in range(2))
+    first, second, third = records(make_description, "a", "b", "c")
+    one.add([first])
+    two.add([second])
+    one.add([third])
+    assert set(Store(tmp_path).collection("gallery", KEY).load()) == {"a", "b", "c"}
 
 
 def test_failures_are_kept_until_they_succeed(tmp_path, make_description):
@@ -90,6 +100,8 @@ def test_what_does_not_fit_is_refused(tmp_path, make_description):
     collection.add([record])
     with pytest.raises(ValueError, match="already stored"):
         collection.add([record])
+    with pytest.raises(ValueError, match="'c' is given twice"):
+        collection.add(records(make_description, "c", "c"))
     (large,) = records(make_description, "b")
     large.description.states[0, 0] = 1e6
     with pytest.raises(ValueError, match="not finite in float16"):
