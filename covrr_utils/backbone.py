@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
+from transformers.utils.logging import disable_progress_bar
 
 from covrr_utils import paths
 from covrr_utils.clips import Clip, Sampling
@@ -91,6 +92,8 @@ class Backbone:
         device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         dtype = ("float32" if device == "cpu" else "bfloat16") if dtype == "auto" else dtype
         source = str(folder) if local else str(name)
+        if local:
+            disable_progress_bar()  # a local checkpoint is read at once; downloads keep their bar
         try:
             processor = AutoProcessor.from_pretrained(source)
             model = AutoModelForImageTextToText.from_pretrained(source, dtype=getattr(torch, dtype), use_safetensors=True)

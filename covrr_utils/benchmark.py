@@ -41,6 +41,18 @@ class Triplet:
     distractors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     extra: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def changes(self) -> int:
+        """How many assertions of the gold trace change; 0 without a gold trace."""
+        return sum(before != after for _, before, after in self.gold_trace.rows()) if self.gold_trace else 0
+
+    def named_distractors(self) -> dict[str, str]:
+        """Hard distractors by kind, numbered where a kind has several: ``{"literal": id, "near 1": id, "near 2": id}``."""
+        named = {}
+        for kind, videos in self.distractors.items():
+            named |= {kind if len(videos) == 1 else f"{kind} {number}": video for number, video in enumerate(videos, 1)}
+        return named
+
 
 @dataclass(frozen=True)
 class Benchmark:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -29,14 +28,13 @@ def style() -> None:
     })
 
 
-def save_figure(figure: plt.Figure, name: str, table: pd.DataFrame) -> Path:
+def save_figure(figure: plt.Figure, name: str, table: pd.DataFrame) -> None:
     """Write ``figures/<name>.pdf`` and ``.png``, and the numbers behind it as ``.csv``; the same figure gives the same bytes."""
     folder = paths.figures_dir()
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None, "ModDate": None})
     figure.savefig(folder / f"{name}.png", metadata={"Software": None})
     table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
-    return folder / f"{name}.png"
 
 
 def _show(axis: plt.Axes, image: np.ndarray, title: str = "", colour=None, width: float = 4) -> None:
@@ -161,3 +159,16 @@ def recall_bars(results: Sequence[dict], label: str, title: str, ks: Sequence[st
     axis.grid(axis="x", visible=False)
     axis.legend(loc="upper left", frameon=False, ncols=len(results))
     return figure, table
+
+
+def training_curve(table: pd.DataFrame, stages: Sequence[tuple[str, int]], title: str) -> plt.Figure:
+    """Loss over steps (columns ``step`` and ``loss``), the stages (name, steps) shaded behind it."""
+    figure, axis = plt.subplots(figsize=(7, 3), layout="constrained")
+    axis.plot(table["step"], table["loss"], color=PALETTE[0])
+    start = 0
+    for name, steps in stages:
+        axis.axvspan(start, start + steps, color=PALETTE[1 if name == "vision" else 2], alpha=0.12, lw=0)
+        axis.text(start + steps / 2, 0.93, name, ha="center", va="top", transform=axis.get_xaxis_transform(), fontsize=9)
+        start += steps
+    axis.set(xlim=(0, start), xlabel="step", ylabel="loss, nats", yscale="log", title=title)
+    return figure

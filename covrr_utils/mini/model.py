@@ -61,7 +61,10 @@ class Recipe:
 
 
 RECIPES = {
-    "mini-3m": Recipe(192, 4, 6, 512, 128, 4, 4, (Stage("text", 1000), Stage("vision", 1000, batch=64), Stage("text", 1900))),
+    "mini-3m": Recipe(
+        192, 4, 6, 512, 128, 4, 4,
+        stages=(Stage("text", 1000), Stage("vision", 1000, batch=64), Stage("vision", 900, batch=64), Stage("text", 1500)),
+    ),
 }
 
 
