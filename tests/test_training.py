@@ -102,6 +102,16 @@ def test_stages_follow_one_another():
         TINY.stage(6)
 
 
+def test_every_weight_is_in_one_group_and_only_matrices_decay(tiny):
+    trainee = mini_model.Trainee(tiny.model)
+    groups = train.parameter_groups(trainee)
+    listed = [id(p) for group in groups for p in group["params"]]
+    assert sorted(listed) == sorted(id(p) for p in trainee.parameters())
+    vision = {id(p) for p in trainee.model.model.visual.parameters()}
+    for group in groups:
+        assert all((id(p) in vision) == group["vision"] and (p.ndim >= 2) == (group["weight_decay"] > 0) for p in group["params"])
+
+
 def test_tokenizer_reads_back_what_it_wrote_and_keeps_qwens_tokens():
     tokenizer = build_tokenizer(stream.corpus(30), mini_model.VOCABULARY)
     text = prompts.trace("Kick the é ☃ 12.") + "<|im_end|>"

@@ -25,12 +25,16 @@ HEADS_WEIGHT = 0.3  # of the attribute heads' loss beside that of the answers
 
 @dataclass(frozen=True)
 class Stage:
-    """Part of a training: ``steps`` batches of ``batch`` clips. Task ``text`` asks questions, ``vision`` trains the vision tower alone."""
+    """Part of a training: ``steps`` batches of ``batch`` clips. Task ``text`` asks questions, ``vision`` trains the vision tower alone.
+
+    ``rate`` is the peak learning rate, ``vision_rate`` the share of it that the vision tower gets.
+    """
 
     task: str
     steps: int
     batch: int = 32
     rate: float = 2e-3
+    vision_rate: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,10 @@ class Recipe:
 RECIPES = {
     "mini-3m": Recipe(
         192, 4, 6, 512, 128, 4, 4,
-        stages=(Stage("text", 1000), Stage("vision", 1000, batch=64), Stage("vision", 900, batch=64), Stage("text", 1500)),
+        stages=(
+            Stage("text", 1000), Stage("vision", 1000, batch=64), Stage("vision", 900, batch=64), Stage("text", 100),
+            Stage("vision", 250, batch=64, rate=1e-3), Stage("text", 1050, rate=1.5e-3, vision_rate=0.2),
+        ),
     ),
 }
 

@@ -49,6 +49,17 @@ def load_state(folder: Path, trainee: Trainee, optimizer) -> int:
     return int(tensors["at"])
 
 
+def parameter_groups(trainee: Trainee) -> list[dict]:
+    """Four optimizer groups: vision tower or not, and matrices (which decay) or not."""
+    groups = {(vision, decays): [] for vision in (True, False) for decays in (True, False)}
+    for name, parameter in trainee.named_parameters():
+        groups[name.startswith("model.model.visual."), parameter.ndim >= 2].append(parameter)
+    return [
+        {"params": parameters, "weight_decay": 0.05 if decays else 0.0, "vision": vision}
+        for (vision, decays), parameters in groups.items()
+    ]
+
+
 def learning_rate(recipe: Recipe, step: int) -> float:
     """Within each stage: linear warm-up over 100 steps, then a cosine to zero."""
     stage, done = recipe.stage(step)
@@ -66,9 +77,7 @@ def train(name: str, recipe: Recipe, work: Path, out: Path, save_every: int = 20
     model = new_model(recipe, tokenizer).to(device).train()
     model.model.language_model.set_attn_implementation("questions")
     trainee, prefix = Trainee(model).to(device), Prefix(model, processor)
-    matrices = [p for p in trainee.parameters() if p.ndim >= 2]
-    others = [p for p in trainee.parameters() if p.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
+    groups = parameter_groups(trainee)
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), foreach=True)
     start = load_state(work, trainee, optimizer)
     batches = Stream(recipe, tokenizer, prefix.ids, start)
@@ -82,7 +91,7 @@ def train(name: str, recipe: Recipe, work: Path, out: Path, save_every: int = 20
     with fast_vision(), open(work / "log.jsonl", "a") as log, tqdm(total=recipe.steps, initial=start, mininterval=10, desc=name) as bar:
         for step, batch in enumerate(stream, start):
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(recipe, step)
+                group["lr"] = learning_rate(recipe, step) * (recipe.stage(step)[0].vision_rate if group["vision"] else 1.0)
             with torch.autocast(device, torch.bfloat16):
                 loss = loss_of(trainee, prefix, processor.video_processor, batch)
             optimizer.zero_grad(set_to_none=True)
