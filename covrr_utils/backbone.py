@@ -56,6 +56,13 @@ def backbones() -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(paths.backbones_dir().glob("*/config.json"))}
 
 
+def _unknown(name: str | Path, reason: str) -> str:
+    return (
+        f"unknown backbone {str(name)!r}: not embedded ({', '.join(backbones()) or 'none'}), no local checkpoint folder, and no model of the hub "
+        f"({reason}). Give one of the embedded names, or the path of a downloaded checkpoint."
+    )
+
+
 class Backbone:
     """A frozen vision-language model behind its processor. Make one with `Backbone.load`."""
 
@@ -89,6 +96,8 @@ class Backbone:
         local = folder.is_dir()
         if local and not ((folder / "config.json").is_file() and list(folder.glob("*.safetensors"))):
             raise UnknownBackbone(f"{paths.relative(folder)} is no checkpoint folder: expected config.json and *.safetensors in it")
+        if not local and "/" not in str(name):
+            raise UnknownBackbone(_unknown(name, "a hub id has the form owner/name"))
         device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         dtype = ("float32" if device == "cpu" else "bfloat16") if dtype == "auto" else dtype
         source = str(folder) if local else str(name)
@@ -98,10 +107,7 @@ class Backbone:
             processor = AutoProcessor.from_pretrained(source)
             model = AutoModelForImageTextToText.from_pretrained(source, dtype=getattr(torch, dtype), use_safetensors=True)
         except OSError as error:
-            raise UnknownBackbone(
-                f"unknown backbone {str(name)!r}: not embedded ({', '.join(backbones()) or 'none'}), no local checkpoint folder, and not to be "
-                f"had from the hub ({str(error).splitlines()[0]}). Give one of the embedded names, or the path of a downloaded checkpoint."
-            ) from error
+            raise UnknownBackbone(_unknown(name, f"not to be had from the hub: {str(error).splitlines()[0]}")) from error
         return cls(folder.name if local else str(name), model.to(device), processor, folder if local else None, batch_size)
 
     @cached_property

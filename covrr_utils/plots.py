@@ -168,7 +168,8 @@ def training_curve(table: pd.DataFrame, stages: Sequence[tuple[str, int]], title
     start = 0
     for name, steps in stages:
         axis.axvspan(start, start + steps, color=PALETTE[1 if name == "vision" else 2], alpha=0.12, lw=0)
-        axis.text(start + steps / 2, 0.93, name, ha="center", va="top", transform=axis.get_xaxis_transform(), fontsize=9)
+        if steps > 0.08 * sum(count for _, count in stages):  # narrower bands have no room for a name; their colour tells
+            axis.text(start + steps / 2, 0.93, name, ha="center", va="top", transform=axis.get_xaxis_transform(), fontsize=9)
         start += steps
     axis.set(xlim=(0, start), xlabel="step", ylabel="loss, nats", yscale="log", title=title)
     return figure

@@ -103,11 +103,17 @@ def test_faulty_states_are_errors(tiny, asked, monkeypatch):
 
 
 def test_unknown_backbones_say_what_is_possible(tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(UnknownBackbone, match=r"unknown backbone 'nobody/nothing': not embedded \(.*mini-3m.*\)"):
-        Backbone.load("nobody/nothing")
+    with pytest.raises(UnknownBackbone, match=r"unknown backbone 'mini-4m': not embedded \(.*mini-3m.*\).*a hub id has the form owner/name"):
+        Backbone.load("mini-4m")
     with pytest.raises(UnknownBackbone, match="no checkpoint folder: expected config.json"):
         Backbone.load(tmp_path)
+
+    def unreachable(source):
+        raise OSError("We couldn't connect to the hub.\nMore lines.")
+
+    monkeypatch.setattr("covrr_utils.backbone.AutoProcessor.from_pretrained", unreachable)
+    with pytest.raises(UnknownBackbone, match=r"unknown backbone 'nobody/nothing': .*not to be had from the hub: We couldn't connect to the hub\.\)"):
+        Backbone.load("nobody/nothing")
 
 
 def test_embedded_backbones_are_ordinary_checkpoints():

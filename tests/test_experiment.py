@@ -96,7 +96,6 @@ def test_parameters_are_checked():
         RunConfig(limit=0)
 
 
-def test_unknown_backbone_is_named(small_benchmark, runs, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+def test_unknown_backbone_is_named(small_benchmark, runs):
     with pytest.raises(UnknownBackbone, match="unknown backbone 'mini-4m'"):
         Run(RunConfig(benchmark=str(small_benchmark), backbone="mini-4m")).gallery()
