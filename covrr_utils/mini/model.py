@@ -78,8 +78,8 @@ RECIPES = {
 class AttributeHeads(torch.nn.Module):
     """Reads a clip's eight attributes off the vision tower's output. Used in training alone and thrown away afterwards.
 
-    Without them the vision tower learns only through the language model's attention, and objects and motions stay at chance for the
-    first 30,000 clips.
+    Without them the vision tower learns only through the language model's attention, and motions stay at chance and objects at 0.38
+    after 32,000 clips.
     """
 
     def __init__(self, width: int, hidden: int = 256):
