@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -78,6 +79,7 @@ class Backbone:
         ends = [own.eos_token_id] if isinstance(own.eos_token_id, int) else own.eos_token_id or []
         self.end_ids = sorted({*ends, processor.tokenizer.eos_token_id})
         self.max_new_tokens = own.max_new_tokens or Decoding.max_new_tokens
+        self.generated_tokens = 0  # by all calls so far: what strategies cost
         model.generation_config = GenerationConfig()  # the checkpoint's sampling habits must not leak into greedy runs
 
     @classmethod
@@ -151,8 +153,12 @@ class Backbone:
         """One text per prompt, in order."""
         return [description.text for description in self.describe(prompts, decoding, desc)]
 
-    def describe(self, prompts: Sequence[Prompt], decoding: Decoding | None = None, desc: str | None = None) -> list[Description]:
+    def describe(
+        self, prompts: Sequence[Prompt], decoding: Decoding | None = None, desc: str | None = None, layers: Sequence[float] = ()
+    ) -> list[Description]:
         """One `Description` per prompt, in order; ``desc`` shows a progress bar of that name.
+
+        ``layers``: depths in (0, 1] of decoder blocks whose outputs are kept too (see `blocks_at`).
 
         Raises
         ------
@@ -166,8 +172,43 @@ class Backbone:
         with tqdm(total=len(prompts), desc=desc, disable=desc is None) as bar:
             for start in range(0, len(prompts), self.batch_size):
                 batch = prompts[start : start + self.batch_size]
-                found += self._generate(batch, decoding)
+                found += self._generate(batch, decoding, self.blocks_at(layers))
                 bar.update(len(batch))
+        return found
+
+    def blocks_at(self, depths: Sequence[float]) -> list[torch.nn.Module]:
+        """The decoder blocks at these depths: 1.0 is the last one, 0.5 the one in the middle (rounded, half up).
+
+        Raises
+        ------
+        ValueError
+            If a depth is not in (0, 1].
+        """
+        blocks = self.model.model.language_model.layers
+        if wrong := [depth for depth in depths if not 0 < depth <= 1]:
+            raise ValueError(f"layers are depths in (0, 1], such as 0.5 for the middle block; got {wrong[0]!r}")
+        return [blocks[max(int(depth * len(blocks) + 0.5), 1) - 1] for depth in depths]
+
+    @torch.inference_mode()
+    def read(self, texts: Sequence[str]) -> list[Description]:
+        """Each text as a `Description`, read by the model in a user turn of its own, without a video; nothing is generated.
+
+        ``states[t]`` is the final state at the place before token t, as for generated tokens.
+        """
+        tokenizer, found = self.processor.tokenizer, []
+        for text in texts:
+            turn = [{"role": "user", "content": [{"type": "text", "text": text}]}]
+            chat = self.processor.apply_chat_template(turn, tokenize=False)
+            encoded = tokenizer(chat, return_offsets_mapping=True, return_tensors="pt").to(self.model.device)
+            spans, begin = encoded.pop("offset_mapping")[0].tolist(), chat.rindex(text)
+            kept = [i for i, (start, end) in enumerate(spans) if start < begin + len(text) and end > begin]
+            states = self.model.model(**encoded).last_hidden_state[0, [i - 1 for i in kept]]
+            ids = encoded["input_ids"][0, kept]
+            logprobs = self.model.get_output_embeddings()(states).float().log_softmax(-1).gather(1, ids[:, None])[:, 0]
+            found.append(Description(
+                text, [tokenizer.decode([token]) for token in ids.tolist()], ids.cpu().numpy(), states.float().cpu().numpy(),
+                logprobs.cpu().numpy(), True, np.zeros(len(kept), bool),
+            ))
         return found
 
     def _config(self, decoding: Decoding) -> GenerationConfig:
@@ -178,19 +219,21 @@ class Backbone:
         )
 
     @torch.inference_mode()
-    def _generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[Description]:
+    def _generate(self, prompts: Sequence[Prompt], decoding: Decoding, blocks: Sequence[torch.nn.Module]) -> list[Description]:
         """Generate for one batch. Sampling is seeded by the decoding's seed and the batch's own texts and clips, not by what ran before."""
-        states: list[torch.Tensor] = []
+        states, visual = [], []
+        layers: list[list[torch.Tensor]] = [[] for _ in blocks]
         head = self.model.get_output_embeddings()
-        hook = head.register_forward_pre_hook(lambda module, args: states.append(args[0][:, -1].float().cpu()))
         if decoding.do_sample:
             content = json.dumps([decoding.seed, *((p.clip.id, p.text) for p in prompts)])
             torch.manual_seed(int.from_bytes(hashlib.sha256(content.encode()).digest()[:7], "big"))
-        try:
+        with ExitStack() as hooks:
+            hooks.callback(head.register_forward_pre_hook(lambda module, args: states.append(_newest(args[0]))).remove)
+            hooks.callback(self.model.model.visual.register_forward_hook(lambda module, args, out: visual.append(out.pooler_output)).remove)
+            for block, kept in zip(blocks, layers):
+                hooks.callback(block.register_forward_hook(lambda module, args, out, kept=kept: kept.append(_newest(out))).remove)
             inputs = self.inputs(prompts)
             output = self.model.generate(**inputs, generation_config=self._config(decoding))
-        finally:
-            hook.remove()
         new = output.sequences[:, inputs["input_ids"].shape[1] :].cpu()
         if len(states) != new.shape[1] or states[0].shape[0] != len(prompts):
             raise RuntimeError(
@@ -199,10 +242,18 @@ class Backbone:
             )
         logprobs = torch.stack([logits.float().log_softmax(-1).cpu() for logits in output.logits], 1).gather(2, new[..., None])[..., 0]
         stacked = torch.stack(states, 1)
-        return [self._description(new[row], stacked[row], logprobs[row], prompts[row].clip.id) for row in range(len(prompts))]
+        deeper = torch.stack([torch.stack(kept, 1) for kept in layers], 1) if layers else None  # (B, L, T, D)
+        merged = self.model.model.visual.spatial_merge_size ** 2
+        videos = visual[0].float().cpu().split((inputs["video_grid_thw"].prod(-1) // merged).tolist())
+        found = []
+        for row, prompt in enumerate(prompts):
+            extra = {"layers": None if deeper is None else deeper[row], "vision": videos[row].mean(0)}
+            found.append(self._description(new[row], stacked[row], logprobs[row], prompt.clip.id, **extra))
+        self.generated_tokens += sum(len(description.tokens) for description in found)
+        return found
 
-    def _description(self, ids: torch.Tensor, states: torch.Tensor, logprobs: torch.Tensor, clip: str) -> Description:
-        """Cut one row after its end-of-turn token."""
+    def _description(self, ids, states, logprobs, clip: str, layers, vision) -> Description:
+        """Cut one row after its end-of-turn token. ids, logprobs: (T,); states: (T, D); layers: (L, T, D) or None; vision: (D,)."""
         tokenizer = self.processor.tokenizer
         ends = torch.isin(ids, torch.tensor(self.end_ids)).nonzero()
         length = int(ends[0]) + 1 if len(ends) else len(ids)
@@ -217,4 +268,11 @@ class Backbone:
             logprobs=logprobs[:length].numpy().astype(np.float32),
             ended=bool(len(ends)),
             special=np.isin(ids.numpy(), [*tokenizer.all_special_ids, *self.end_ids]),
+            layers=None if layers is None else layers[:, :length].numpy().astype(np.float32),
+            vision=vision.numpy().astype(np.float32),
         )
+
+
+def _newest(states: torch.Tensor) -> torch.Tensor:
+    """The states at the last position of each row: (B, S, D) -> (B, D) float32 on the CPU."""
+    return states[:, -1].float().cpu()

@@ -1,4 +1,4 @@
-"""The command line: ``covrr run``, ``covrr backbones``, ``covrr benchmarks``, ``covrr results``."""
+"""The command line: ``covrr run``, ``covrr rerun``, ``covrr results``, ``covrr benchmarks``, ``covrr backbones``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from covrr_utils import paths
+
+if TYPE_CHECKING:
+    from covrr_utils.reruns import Execution
 
 DEFAULT_NOTEBOOKS = ("00_start_here", "01_triplets_and_videos", "02_reasoning_traces", "03_pooling_embeddings", "04_retrieval")
 
@@ -30,7 +35,8 @@ def results_table(results: Sequence[dict]) -> str:
     rows = [
         {
             "kind": r["kind"], "benchmark": r["benchmark"], "gallery": f"{r['gallery']} ({r['gallery_size']:,})", "backbone": r["backbone"],
-            "strategy": r["strategy"], "pooling": r["pooling"], "scheme": r["scheme"] if r["pooling"] == "weighted_mean" else "-", "seed": r["seed"],
+            "strategy": r["strategy"], "pooling": r["pooling"], "scheme": r["scheme"] if r["pooling"] == "weighted_mean" else "-",
+            "source": r["source"], "seed": r["seed"],
             "n": r["triplets"], "coverage": f"{r['coverage']:.3f}", **{f"R@{k}": f"{100 * value:.2f}" for k, value in r["recall"].items()},
             "R@1 95%": "{:.1f}-{:.1f}".format(*(100 * bound for bound in r["interval"]["1"])),
         }
@@ -42,7 +48,7 @@ def results_table(results: Sequence[dict]) -> str:
 def command_run(arguments: argparse.Namespace) -> int:
     """Embed the gallery, ask the queries (with progress), execute the notebooks, print the table."""
     from covrr_utils.experiment import Run, RunConfig
-    from covrr_utils.reruns import execute
+    from covrr_utils.reruns import plan, rerun
 
     begun = time.perf_counter()
     run = Run(RunConfig(benchmark=arguments.benchmark, backbone=arguments.backbone, seed=arguments.seed, limit=arguments.limit))
@@ -55,16 +61,56 @@ def command_run(arguments: argparse.Namespace) -> int:
     run.gallery()
     for strategy in run.config.strategies:
         results.append(run.evaluate(strategy).summary())
-    parameters = {"BENCHMARK": arguments.benchmark, "BACKBONE": arguments.backbone, "SEED": arguments.seed, "LIMIT": arguments.limit}
-    failed = []
-    for name in DEFAULT_NOTEBOOKS:
-        output = execute(name, parameters, run.folder.parent)
-        print(f"{'executed' if output.ok else 'FAILED  '} {paths.relative(output.path)} in {output.seconds:.0f} s", flush=True)
-        if not output.ok:
-            failed.append(output)
-            print(f"  {output.error}", file=sys.stderr)
+    parameters = {name.upper(): getattr(arguments, name) for name in ("seed", "limit") if getattr(arguments, name) != getattr(RunConfig(), name)}
+    failed = report(rerun(plan([arguments.backbone], [arguments.benchmark], DEFAULT_NOTEBOOKS, parameters)))
     print(f"\n{results_table(results)}")
     print(f"\nFigures: {paths.relative(paths.figures_dir())}   Results: {paths.relative(run.folder)}   {time.perf_counter() - begun:.0f} s in all")
+    return 1 if failed else 0
+
+
+def report(executions: Iterable[Execution]) -> int:
+    """One line per notebook as it ends; the number of those that failed."""
+    failed = 0
+    for execution in executions:
+        state = "done before" if execution.reused else "executed   " if execution.ok else "FAILED     "
+        print(f"{state} {paths.relative(execution.path)} ({execution.seconds:.0f} s)", flush=True)
+        if not execution.ok:
+            failed += 1
+            print(f"  {execution.error}", file=sys.stderr, flush=True)
+    return failed
+
+
+def read_parameters(path: Path) -> dict[str, object]:
+    """Notebook parameters from a yaml file: an object with UPPER_CASE names.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing or holds anything else.
+    """
+    import yaml
+
+    try:
+        parameters = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: cannot be read as a parameter file ({error}); see notebooks/parameters for examples") from error
+    if not isinstance(parameters, dict) or not all(isinstance(name, str) and name.isupper() for name in parameters):
+        raise ValueError(f"{path}: expected notebook parameters such as 'BACKBONE: mini-3m', one a line; see notebooks/parameters for examples")
+    return parameters
+
+
+def command_rerun(arguments: argparse.Namespace) -> int:
+    """Execute notebooks for every backbone and benchmark; what is done already is not executed again."""
+    from covrr_utils.backbone import backbones
+    from covrr_utils.reruns import plan, rerun
+
+    begun = time.perf_counter()
+    parameters = read_parameters(arguments.parameters) if arguments.parameters else {}
+    named = parameters.pop("BENCHMARK", "mini"), parameters.pop("BACKBONE", None)
+    chosen = arguments.backbones or ([named[1]] if named[1] else list(backbones()))
+    jobs = plan(chosen, arguments.benchmarks or [named[0]], arguments.notebooks, parameters)
+    failed = report(rerun(jobs, arguments.force))
+    print(f"{len(jobs)} notebooks, {failed} failed, {time.perf_counter() - begun:.0f} s; see {paths.relative(paths.runs_dir())}")
     return 1 if failed else 0
 
 
@@ -117,6 +163,13 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--seed", type=int, default=0, help="seed of everything that is sampled (default: 0)")
     run.add_argument("--limit", type=int, default=None, help="only the first N triplets (default: all)")
     run.set_defaults(call=command_run)
+    rerun = commands.add_parser("rerun", help="notebooks x backbones x benchmarks through papermill, resumable; rebuilds tables and figures")
+    rerun.add_argument("--backbones", nargs="+", metavar="NAME", help="embedded backbones, checkpoint folders or hub ids (default: all embedded)")
+    rerun.add_argument("--benchmarks", nargs="+", metavar="NAME", help="benchmarks by name or path (default: mini)")
+    rerun.add_argument("--notebooks", nargs="+", metavar="NAME", help="notebooks by name (default: 00-08)")
+    rerun.add_argument("--parameters", type=Path, metavar="FILE", help="yaml with notebook parameters, such as notebooks/parameters/*.yaml")
+    rerun.add_argument("--force", action="store_true", help="execute also what is done already")
+    rerun.set_defaults(call=command_rerun)
     for name, call, help_ in (
         ("backbones", command_backbones, "the embedded backbones"),
         ("benchmarks", command_benchmarks, "the embedded benchmarks"),

@@ -21,6 +21,8 @@ class Description:
     logprobs : (T,) float32, log p(token t | everything before it), natural logarithm
     ended : whether the model ended its turn by itself
     special : (T,) bool, true for end-of-turn and other special tokens
+    layers : (L, T, D) float32, as ``states`` but from the outputs of chosen decoder blocks, before the final norm; None if not asked for
+    vision : (D,) float32, the mean of all visual tokens of the video in the prompt, as the vision tower hands them to the decoder
     """
 
     text: str
@@ -30,6 +32,8 @@ class Description:
     logprobs: np.ndarray
     ended: bool
     special: np.ndarray
+    layers: np.ndarray | None = None
+    vision: np.ndarray | None = None
 
     @property
     def content(self) -> np.ndarray:

@@ -6,13 +6,17 @@ what failed is in the result, by cause, and in the denominator.
 
 from __future__ import annotations
 
+import copy
 import csv
 import difflib
 import io
 import json
+import os
+import re
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -23,7 +27,7 @@ from covrr_utils import metrics, paths, prompts
 from covrr_utils.benchmark import Benchmark, Triplet, load_benchmark
 from covrr_utils.clips import Clip, ClipError, content_hash, read_clip
 from covrr_utils.descriptions import Failure, Record
-from covrr_utils.pooling import POOLINGS, SCHEMES, NothingToPool, pool
+from covrr_utils.pooling import IDF, POOLINGS, PREDICTS, WEIGHTINGS, NothingToPool, WordFrequencies, pool
 from covrr_utils.retrieval import rank_of_target, similarities, top
 from covrr_utils.store import Collection, Store, digest, write_atomically
 
@@ -43,6 +47,8 @@ class RunConfig:
     strategies: tuple[str, ...] = ("single_stage", "two_stage")
     pooling: str = "weighted_mean"
     scheme: str = "word"
+    source: str = PREDICTS
+    layers: tuple[float, ...] = ()
     seed: int = 0
     batch_size: int = 32
     limit: int | None = None
@@ -57,10 +63,11 @@ class RunConfig:
         if isinstance(self.strategies, str):
             raise ValueError(f"strategies must be a list of names, got the single text {self.strategies!r}; write [{self.strategies!r}]")
         object.__setattr__(self, "strategies", tuple(self.strategies))
+        object.__setattr__(self, "layers", tuple(self.layers))
         for name in self.strategies:
             strategy(name)
         Settings(samples=self.samples, synthesis=self.synthesis)
-        for name, value, known in (("pooling", self.pooling, POOLINGS), ("scheme", self.scheme, SCHEMES)):
+        for name, value, known in (("pooling", self.pooling, POOLINGS), ("scheme", self.scheme, WEIGHTINGS)):
             if value not in known:
                 raise ValueError(f"unknown {name} {value!r}; known: {', '.join(known)}")
         for name in ("batch_size", "limit", "max_new_tokens"):
@@ -69,20 +76,21 @@ class RunConfig:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
 
     @classmethod
-    def from_notebook(cls, names: Mapping[str, object]) -> RunConfig:
+    def from_notebook(cls, names: Mapping[str, object], own: Sequence[str] = ()) -> RunConfig:
         """A configuration from a notebook's ``globals()``: every UPPER_CASE plain value in it is taken as a parameter.
 
+        ``own`` names the parameters that the notebook reads by itself.
         papermill only warns about a parameter that a notebook does not have; here it is an `UnknownParameter`.
         """
         plain = (str, int, float, list, tuple, type(None))
-        given = {name: value for name, value in names.items() if name.isupper() and not name.startswith("_") and isinstance(value, plain)}
+        given = {name: value for name, value in names.items() if name.isupper() and name[0] != "_" and isinstance(value, plain)}
         known = {field.name.upper(): field.name for field in fields(cls)}
         for name in given:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, 1)
+            if name not in known and name not in own:
+                near = difflib.get_close_matches(name, [*known, *own], 1)
                 hint = f"; did you mean {near[0]}?" if near else ""
-                raise UnknownParameter(f"unknown parameter {name}{hint} Known: {', '.join(known)}")
-        return cls(**{known[name]: value for name, value in given.items()})
+                raise UnknownParameter(f"unknown parameter {name}{hint} Known: {', '.join([*known, *own])}")
+        return cls(**{known[name]: value for name, value in given.items() if name in known})
 
 
 @dataclass
@@ -99,12 +107,15 @@ class Result:
     strategy: str
     pooling: str
     scheme: str
+    source: str
     seed: int
     triplets: int
     coverage: float
     recall: dict[str, float]
     interval: dict[str, tuple[float, float]]
     failures: dict[str, int]
+    tokens_per_query: float | None = None
+    seconds_per_query: float | None = None
     queries: list[dict] = field(repr=False, default_factory=list)
 
     @property
@@ -142,6 +153,21 @@ class Run:
 
         return Decoding(max_new_tokens=self.config.max_new_tokens or self.backbone.max_new_tokens)
 
+    def variant(self, **changes: object) -> Run:
+        """The same run with other query settings (samples, synthesis, seed, pooling, scheme, source); model and gallery are shared.
+
+        Raises
+        ------
+        ValueError
+            For a setting that the gallery depends on: that needs a `Run` of its own.
+        """
+        if others := sorted(set(changes) - {"samples", "synthesis", "seed", "pooling", "scheme", "source"}):
+            raise ValueError(f"a variant shares model and gallery, so {others[0]!r} cannot differ; make another Run")
+        self.gallery()
+        other = copy.copy(self)
+        other.config, other._queries = replace(self.config, **changes), {}
+        return other
+
     @property
     def folder(self) -> Path:
         """Where this run's results go: ``runs/<benchmark>/<backbone>/results``."""
@@ -154,32 +180,52 @@ class Run:
     def gallery(self) -> tuple[dict[str, Record], dict[str, Failure]]:
         """Descriptions of all gallery videos by id, and the failures: computed, or read from the store."""
         if self._gallery is None:
-            from covrr_utils.backbone import Prompt
-
-            def describe(items: Sequence[tuple[str, Clip]]) -> tuple[list[Record], list[Failure]]:
-                described = self.backbone.describe([Prompt(clip, prompts.describe()) for _, clip in items], self.decoding)
-                return [Record(video, description) for (video, _), description in zip(items, described, strict=True)], []
-
-            collection = self.store.collection("gallery", self._key(prompts.describe()))
-            self._gallery = self._through_store(collection, {v: (v, v, "") for v in self.benchmark.gallery}, describe, "describing the gallery")
+            self._gallery = self.described(self.benchmark.gallery, "describing the gallery")
         return self._gallery
 
+    def described(self, videos: Sequence[str], desc: str) -> tuple[dict[str, Record], dict[str, Failure]]:
+        """Descriptions of these videos as they are, by id, and the failures: computed, or read from the store."""
+        from covrr_utils.backbone import Prompt
+
+        def describe(items: Sequence[tuple[str, Clip]]) -> tuple[list[Record], list[Failure]]:
+            asked = [Prompt(clip, prompts.describe()) for _, clip in items]
+            begun = time.perf_counter()
+            described = self.backbone.describe(asked, self.decoding, layers=self.config.layers)
+            seconds = (time.perf_counter() - begun) / len(items)
+            return [Record(video, text, {"seconds": seconds}) for (video, _), text in zip(items, described, strict=True)], []
+
+        collection = self.store.collection("gallery", self._key(prompts.describe()))
+        return self._through_store(collection, {video: (video, video, "") for video in videos}, describe, desc)
+
+    @cached_property
+    def words(self) -> WordFrequencies:
+        """Word frequencies over the gallery's descriptions, for the weight scheme ``idf``."""
+        return WordFrequencies(record.description.text for record in self.gallery()[0].values())
+
     def queries(self, strategy: str) -> tuple[dict[str, Record], dict[str, Failure]]:
-        """Descriptions after the edit of all triplets by triplet id, and the failures. A record's extra holds trace and samples."""
+        """Descriptions after the edit of all triplets by triplet id, and the failures.
+
+        A record's extra holds ``trace`` and ``samples``, and what the triplet cost, as its share of its batch: ``tokens`` written in all
+        steps, ``seconds``.
+        """
         from covrr_utils import reasoning
 
         if strategy not in self._queries:
             ask = reasoning.strategy(strategy)
             sampled = {"samples": self.config.samples, "synthesis": self.config.synthesis, "seed": self.config.seed}
-            settings = reasoning.Settings(self.decoding, **sampled)
+            settings = reasoning.Settings(self.decoding, layers=self.config.layers, **sampled)
             asked = [prompts.single_stage("E"), prompts.trace("E"), prompts.after_trace("E", "R"), prompts.synthesis("E", ["R"])]
             key = self._key(asked) | {"strategy": strategy} | (sampled if strategy == "self_consistency" else {})
             triplets = {triplet.id: triplet for triplet in self.benchmark.triplets}
 
             def answer(items: Sequence[tuple[str, Clip]]) -> tuple[list[Record], list[Failure]]:
+                written, begun = self.backbone.generated_tokens, time.perf_counter()
                 found, failures = ask(self.backbone, [(triplets[id_], clip) for id_, clip in items], settings)
+                cost = {
+                    "tokens": (self.backbone.generated_tokens - written) / len(items), "seconds": (time.perf_counter() - begun) / len(items),
+                }
                 records = [
-                    Record(query.triplet, query.description, {"trace": query.trace.text() if query.trace else None, "samples": query.samples})
+                    Record(query.triplet, query.description, {"trace": query.trace.text() if query.trace else None, "samples": query.samples} | cost)
                     for query in found
                 ]
                 return records, failures
@@ -188,16 +234,49 @@ class Run:
             self._queries[strategy] = self._through_store(self.store.collection("queries", key), wanted, answer, strategy)
         return self._queries[strategy]
 
-    def evaluate(self, strategy: str, pooling: str | None = None, scheme: str | None = None, save: bool = True) -> Result:
-        """Rank the gallery for every triplet. ``pooling`` and ``scheme`` default to the run's. Writes json and csv unless ``save`` is off."""
-        pooling, scheme = pooling or self.config.pooling, scheme or self.config.scheme
-        gallery, gallery_failures = _pooled(*self.gallery(), pooling, scheme)
-        asked, query_failures = _pooled(*self.queries(strategy), pooling, scheme)
-        videos = [video for video in self.benchmark.gallery if video in gallery]
+    def evaluate(
+        self, strategy: str, pooling: str | None = None, scheme: str | None = None, source: str | None = None, save: bool = True
+    ) -> Result:
+        """Rank the gallery for every triplet by the cosine of pooled descriptions. What is not given is the run's.
+
+        Writes json and csv unless ``save`` is off.
+        """
+        pooling, scheme, source = pooling or self.config.pooling, scheme or self.config.scheme, source or self.config.source
+        queries, query_failures = self.queries(strategy)
+        asked, query_failures = self.pooled(queries, query_failures, pooling, scheme, source)
+        gallery, gallery_failures = self.pooled(*self.gallery(), pooling, scheme, source)
+        scores = {}
+        if asked and gallery:
+            found = similarities(np.stack(list(asked.values())), np.stack(list(gallery.values())))
+            scores = dict(zip(asked, found, strict=True))
+        costs = [record.extra for record in queries.values()]
+        cost = {f"{what}_per_query": float(np.mean([extra[what] for extra in costs])) for what in ("tokens", "seconds")} if costs else {}
+        return self.ranked(
+            strategy, scores, list(gallery), query_failures, gallery_failures, save, pooling=pooling, scheme=scheme, source=source, **cost
+        )
+
+    def pooled(self, records: Mapping[str, Record], failures: Mapping[str, Failure], pooling: str, scheme: str, source: str = PREDICTS):
+        """Vectors by id; a description that cannot be pooled joins the failures."""
+        vectors, failed = {}, dict(failures)
+        words = self.words if scheme == IDF else None
+        for id_, record in records.items():
+            try:
+                vectors[id_] = pool(record.description, pooling, scheme, source, words)
+            except NothingToPool as error:
+                failed[id_] = Failure(id_, "pooling", "nothing to pool", str(error))
+        return vectors, failed
+
+    def ranked(
+        self, name: str, scores: Mapping[str, np.ndarray], videos: Sequence[str], query_failures: Mapping[str, Failure],
+        gallery_failures: Mapping[str, Failure], save: bool = True, pooling: str = "-", scheme: str = "-", source: str = "-", **cost: float,
+    ) -> Result:
+        """The result of any way of scoring: ``scores`` holds for each triplet id its similarity with every one of ``videos``.
+
+        A triplet whose query or target is among the failures is a miss with that cause.
+        """
         index = {video: number for number, video in enumerate(videos)}
         if not videos:
             raise ValueError(f"no video of the gallery {self.benchmark.gallery_name!r} could be described; see the failures in {self.store.root}")
-        vectors = np.stack([gallery[video] for video in videos])
         rows = []
         for triplet in self.benchmark.triplets:
             row = {"triplet": triplet.id, "rank": None, "cause": None, "target": triplet.target, "reference": triplet.reference}
@@ -205,29 +284,34 @@ class Run:
             if failure is not None:
                 rows.append({**row, "cause": f"{failure.stage}: {failure.cause}", "top": [], "scores": []})
                 continue
-            scores = similarities(asked[triplet.id], vectors)[0]
+            found = scores[triplet.id]
             excluded = [index[triplet.reference]] if self.benchmark.exclude_reference and triplet.reference in index else []
-            best = top(scores, SHOWN, excluded)
-            row["rank"] = rank_of_target(scores, index[triplet.target], excluded)
-            row |= {"top": [videos[i] for i in best], "scores": [round(float(scores[i]), 6) for i in best]}
+            best = top(found, SHOWN, excluded)
+            row["rank"] = rank_of_target(found, index[triplet.target], excluded)
+            row |= {"top": [videos[i] for i in best], "scores": [round(float(found[i]), 6) for i in best]}
             rows.append(row)
         ranks = [row["rank"] for row in rows]
         result = Result(
             kind=f"measured here, {self.benchmark.kind}", benchmark=self.benchmark.name, gallery=self.benchmark.gallery_name,
             gallery_size=len(self.benchmark.gallery), gallery_coverage=len(videos) / len(self.benchmark.gallery),
-            backbone=self.backbone.name, weights_hash=self.backbone.weights_hash, strategy=strategy, pooling=pooling, scheme=scheme,
+            backbone=self.backbone.name, weights_hash=self.backbone.weights_hash, strategy=name, pooling=pooling, scheme=scheme, source=source,
             seed=self.config.seed, triplets=len(rows), coverage=sum(rank is not None for rank in ranks) / len(rows),
             recall=metrics.recalls(ranks), interval={str(k): metrics.recall_interval(ranks, k) for k in metrics.KS},
-            failures=dict(Counter(row["cause"] for row in rows if row["cause"])), queries=rows,
+            failures=dict(Counter(row["cause"] for row in rows if row["cause"])), queries=rows, **cost,
         )
         if save:
             self.save(result)
         return result
 
     def save(self, result: Result) -> Path:
-        """Write ``<strategy>__<pooling>__<scheme>__seed<seed>.json`` and, beside it, one csv row per query."""
+        """Write ``<strategy>__<pooling>__<scheme>__<source>__seed<seed>.json`` and, beside it, one csv row per query.
+
+        A rerun learns what a notebook has measured from the list that ``COVRR_RESULTS`` names: one path per line.
+        """
         limited = "" if self.config.limit is None else f"__first{self.config.limit}"
-        path = self.folder / f"{result.strategy}__{result.pooling}__{result.scheme}__seed{result.seed}{limited}.json"
+        samples = f"{self.config.samples}" if result.strategy == "self_consistency" else ""
+        parts = (result.strategy + samples, result.pooling, result.scheme, result.source, f"seed{result.seed}{limited}")
+        path = self.folder / (re.sub(r"[^\w.-]+", "-", "__".join(parts)) + ".json")
         self.folder.mkdir(parents=True, exist_ok=True)
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
@@ -236,6 +320,9 @@ class Run:
             writer.writerow([row["triplet"], row["rank"], row["cause"], row["reference"], row["target"], row["top"][0] if row["top"] else None])
         write_atomically(path.with_suffix(".csv"), table.getvalue().encode())
         write_atomically(path, (json.dumps(asdict(result), ensure_ascii=False, indent=1) + "\n").encode())
+        if listed := os.environ.get("COVRR_RESULTS"):
+            with open(listed, "a", encoding="utf-8") as file:
+                file.write(f"{path}\n")
         return path
 
     def _key(self, asked: object) -> dict[str, object]:
@@ -243,6 +330,7 @@ class Run:
         return {
             "prompts": asked, "prompt_version": prompts.PROMPT_VERSION, "weights": backbone.weights_hash, "dtype": str(backbone.model.dtype),
             "processing": backbone.processing(), "sampling": backbone.sampling.to_dict(), "decoding": self.decoding.to_dict(),
+            "layers": list(self.config.layers),
         }
 
     def _content(self, video: str) -> str | None:
@@ -273,17 +361,6 @@ class Run:
         found = {id_: Record(id_, stored[name].description, stored[name].extra) for id_, name in names.items() if name in stored}
         failures = {id_: Failure(id_, lost[name].stage, lost[name].cause, lost[name].message) for id_, name in names.items() if name not in stored}
         return found, failures
-
-
-def _pooled(records: Mapping[str, Record], failures: Mapping[str, Failure], pooling: str, scheme: str):
-    """Vectors by id; a description that cannot be pooled joins the failures."""
-    vectors, failed = {}, dict(failures)
-    for id_, record in records.items():
-        try:
-            vectors[id_] = pool(record.description, pooling, scheme)
-        except NothingToPool as error:
-            failed[id_] = Failure(id_, "pooling", "nothing to pool", str(error))
-    return vectors, failed
 
 
 def _identity(triplet: Triplet, strategy: str) -> str:

@@ -24,8 +24,8 @@ def backbones_dir() -> Path:
 
 
 def figures_dir() -> Path:
-    """Regenerated figures: PDF, PNG and the CSV behind each."""
-    return ROOT / "figures"
+    """Regenerated figures: PDF, PNG and the CSV behind each. ``COVRR_FIGURES`` puts them elsewhere (reruns with other parameters do)."""
+    return Path(os.environ.get("COVRR_FIGURES") or ROOT / "figures")
 
 
 def notebooks_dir() -> Path:

@@ -37,7 +37,7 @@ def save_figure(figure: plt.Figure, name: str, table: pd.DataFrame) -> None:
     table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
 
 
-def _show(axis: plt.Axes, image: np.ndarray, title: str = "", colour=None, width: float = 4) -> None:
+def show_image(axis: plt.Axes, image: np.ndarray, title: str = "", colour=None, width: float = 4) -> None:
     """One picture without ticks, with an optional coloured frame."""
     axis.imshow(image)
     axis.set(xticks=[], yticks=[])
@@ -60,7 +60,7 @@ def contact_sheet(clips: Sequence[Clip], titles: Sequence[str], frames: int = 8,
         picks = np.linspace(0, len(clip.frames) - 1, frames).round().astype(int)
         for column, pick in enumerate(picks):
             axis = axes[row, column]
-            _show(axis, clip.frames[pick], colour=colours[row] if colours else None, width=2.5)
+            show_image(axis, clip.frames[pick], colour=colours[row] if colours else None, width=2.5)
             if row == len(clips) - 1:
                 axis.set_xlabel(f"{clip.times[pick]:.1f} s", fontsize=8)
         axes[row, 0].set_title(title, loc="left", fontsize=9.5, color=colours[row] if colours else "0.1")
@@ -74,7 +74,7 @@ def triplet_figure(reference: Clip, edit: str, target: Clip, distractors: Mappin
     figure, axes = plt.subplots(1, len(shown), figsize=(2.5 * len(shown), 2.2), layout="constrained")
     for axis, (title, clip, colour) in zip(axes, shown):
         pair = np.concatenate([clip.frames[1], clip.frames[-2]], axis=1)
-        _show(axis, pair, title, colour)
+        show_image(axis, pair, title, colour)
     figure.suptitle(f"“{edit}”", fontsize=12)
     if trace is not None:
         changed = "   ".join(f"{before} → {after}" for _, before, after in trace.rows() if before != after)
@@ -126,13 +126,13 @@ def retrieval_rows(rows: Sequence[dict], clip_of, shown: int = 5) -> plt.Figure:
     """
     figure, axes = plt.subplots(len(rows), shown + 2, figsize=(1.55 * (shown + 2), 2.0 * len(rows)), squeeze=False, layout="constrained")
     for line, row in zip(axes, rows):
-        _show(line[0], middle(clip_of(row["reference"])), f"“{row['edit']}”", REFERENCE)
+        show_image(line[0], middle(clip_of(row["reference"])), f"“{row['edit']}”", REFERENCE)
         line[0].title.set(ha="left", x=0.0, color="0.1", fontsize=9.5)
         for place in range(shown):
             video, score = row["top"][place], row["scores"][place]
-            _show(line[place + 1], middle(clip_of(video)), "", HIT if video == row["target"] else None)
+            show_image(line[place + 1], middle(clip_of(video)), "", HIT if video == row["target"] else None)
             line[place + 1].set_xlabel(f"{place + 1}.  {score:.4f}", fontsize=8)
-        _show(line[-1], middle(clip_of(row["target"])), f"target: rank {row['rank']}", HIT if row["rank"] == 1 else MISS)
+        show_image(line[-1], middle(clip_of(row["target"])), f"target: rank {row['rank']}", HIT if row["rank"] == 1 else MISS)
         line[0].set_xlabel("reference", fontsize=8, color=REFERENCE)
         if row.get("note"):
             line[-1].set_xlabel(row["note"], fontsize=8, color=MISS)

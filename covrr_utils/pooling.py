@@ -4,12 +4,15 @@
 
 with h_i the state that predicts token i and a_i its importance. Five weight schemes are those of the official code, to the letter;
 ``word`` is ours and repairs what they get wrong (sub-word pieces weighted as words; camera and motion words treated as stop words).
+``idf`` and ``surprisal`` need no word lists: how rare a word is in the gallery's descriptions, how unexpected a token was to the model.
 """
 
 from __future__ import annotations
 
+import re
 import string
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -104,7 +107,7 @@ def words_of(tokens: Sequence[str]) -> list[list[int]]:
 def _word(tokens: Sequence[str]) -> list[float]:
     weights = [LOW] * len(tokens)
     groups = words_of(tokens)
-    words = ["".join(tokens[i] for i in group).strip().lower().strip("".join(PUNCTUATION)) for group in groups]
+    words = [_bare("".join(tokens[i] for i in group)) for group in groups]
     for before, word, following, group in zip(["", *words], words, [*words[1:], ""], groups):
         if not word or word in LABEL_WORDS:
             tier = LOW
@@ -131,22 +134,67 @@ SCHEMES: dict[str, Callable[[Sequence[str]], list[float]]] = {
 }
 
 
-def token_weights(tokens: Sequence[str], scheme: str = "word") -> np.ndarray:
+SURPRISAL, IDF = "surprisal", "idf"
+WEIGHTINGS = (*SCHEMES, SURPRISAL, IDF)
+
+
+class WordFrequencies:
+    """In how many of a gallery's descriptions each word occurs: what ``idf`` weighs by.
+
+    idf(w) = log((1 + N) / (1 + df(w))), N descriptions, df(w) of them with w (Spaerck Jones 1972, smoothed); a word that every
+    description has weighs nothing.
+    """
+
+    def __init__(self, texts: Iterable[str]):
+        self.documents, self.count = Counter(), 0
+        for text in texts:
+            self.count += 1
+            self.documents.update({_bare(word) for word in re.split(r"\s+", text)})
+
+    def idf(self, word: str) -> float:
+        return float(np.log((1 + self.count) / (1 + self.documents[word])))
+
+    def weights(self, tokens: Sequence[str]) -> list[float]:
+        """One weight per token: that of the whole word it belongs to; white space and punctuation weigh nothing."""
+        weights = [0.0] * len(tokens)
+        for group in words_of(tokens):
+            word = _bare("".join(tokens[i] for i in group))
+            for i in group:
+                weights[i] = self.idf(word) if word else 0.0
+        return weights
+
+
+def _bare(word: str) -> str:
+    return word.strip().lower().strip("".join(PUNCTUATION))
+
+
+def token_weights(tokens: Sequence[str], scheme: str = "word", logprobs: np.ndarray | None = None, words: WordFrequencies | None = None):
     """Importance a_i of every token: (T,) float64. Special tokens (``<|...|>``), end of turn included, weigh nothing in any scheme.
 
     ``original``, ``graduated``, ``nltk``, ``basic``, ``uniform`` follow the official code, first match wins. ``word`` joins sub-word
     pieces and weighs whole words: objects, states, actions, camera and motion words 1.0; attributes, light and place-setting words
-    0.3; function words, slot names and punctuation 0.1 (the paper's tiers).
+    0.3; function words, slot names and punctuation 0.1 (the paper's tiers). ``surprisal`` is -log p of the token under the model
+    (``logprobs``: (T,), natural logarithm), ``idf`` the inverse document frequency of its word (``words``).
 
     Raises
     ------
     ValueError
-        For an unknown scheme.
+        For an unknown scheme, or one that lacks what it weighs by.
     """
-    if scheme not in SCHEMES:
-        raise ValueError(f"unknown weight scheme {scheme!r}; known: {', '.join(SCHEMES)}")
+    if scheme not in WEIGHTINGS:
+        raise ValueError(f"unknown weight scheme {scheme!r}; known: {', '.join(WEIGHTINGS)}")
+    if scheme == SURPRISAL:
+        if logprobs is None:
+            raise ValueError("scheme 'surprisal' weighs by the tokens' log probabilities; pass logprobs")
+        weights = -np.asarray(logprobs, np.float64)
+    elif scheme == IDF:
+        if words is None:
+            raise ValueError("scheme 'idf' weighs by word frequencies over the gallery; pass words=WordFrequencies(descriptions' texts)")
+        weights = np.asarray(words.weights(tokens))
+    else:
+        weights = np.asarray(SCHEMES[scheme](tokens), np.float64)
     special = np.array([token.startswith("<|") and token.endswith("|>") for token in tokens], bool)
-    return np.where(special, 0.0, np.asarray(SCHEMES[scheme](tokens), np.float64))
+    return np.where(special, 0.0, weights)
 
 
 def _mean(states, weights):
@@ -175,28 +223,66 @@ POOLINGS: dict[str, tuple[Callable, ...]] = {
 }
 
 
-def pool(description: Description, pooling: str = "weighted_mean", scheme: str = "word") -> np.ndarray:
-    """One L2-normalised vector for a description: (D,) float32, or (2 D,) for the concatenations ``mean_last`` and ``mean_max``.
+PREDICTS, READS, VISION = "predicts", "reads", "vision"
 
-    All poolings run over content tokens only. ``scheme`` matters to ``weighted_mean`` alone.
+
+def token_states(description: Description, source: str = PREDICTS) -> tuple[np.ndarray, np.ndarray]:
+    """The states that ``source`` names and which of the description's tokens they belong to: (M, D) float64 and (M,) token indices.
+
+    ``predicts``: the final state that predicts each content token, as in the official code. ``reads``: the final state one place
+    later, which has read the token. ``layer 0``, ``layer 1``, ...: as ``predicts``, from the stored layers, in their order.
 
     Raises
     ------
     ValueError
-        For an unknown pooling or scheme.
+        For an unknown source, or a layer that was not stored.
+    NothingToPool
+        If there is no content token with such a state.
+    """
+    keep = np.flatnonzero(description.content)
+    states = description.states
+    if source == READS:
+        keep = keep[keep + 1 < len(states)]
+    elif source.startswith("layer ") and source[6:].isdigit():
+        number, stored = int(source[6:]), 0 if description.layers is None else len(description.layers)
+        if number >= stored:
+            raise ValueError(f"source {source!r}: {stored} layers are stored; run with layers=(...) to keep the states of more")
+        states = description.layers[number]
+    elif source != PREDICTS:
+        raise ValueError(f"unknown source {source!r}; known: {PREDICTS}, {READS}, {VISION}, 'layer 0', 'layer 1', ...")
+    if not len(keep):
+        raise NothingToPool(f"nothing to pool: the description {description.text!r} has no content tokens")
+    return states[keep + 1 if source == READS else keep].astype(np.float64), keep
+
+
+def pool(
+    description: Description, pooling: str = "weighted_mean", scheme: str = "word", source: str = PREDICTS, words: WordFrequencies | None = None
+) -> np.ndarray:
+    """One L2-normalised vector for a description: (D,) float32, or (2 D,) for the concatenations ``mean_last`` and ``mean_max``.
+
+    All poolings run over content tokens only. ``scheme`` matters to ``weighted_mean`` alone, ``words`` to scheme ``idf`` alone.
+    ``source`` says which states (`token_states`); ``vision`` is the mean over *all* visual tokens, whatever the pooling (the official
+    code takes the first of them), and knows nothing of an edit.
+
+    Raises
+    ------
+    ValueError
+        For an unknown pooling, scheme or source.
     NothingToPool
         For a description without content tokens, or a result that is zero or not finite.
     """
     if pooling not in POOLINGS:
         raise ValueError(f"unknown pooling {pooling!r}; known: {', '.join(POOLINGS)}")
-    keep = description.content
-    if not keep.any():
-        raise NothingToPool(f"nothing to pool: the description {description.text!r} has no content tokens")
-    states = description.states[keep].astype(np.float64)
-    weights = token_weights(description.tokens, scheme)[keep]
-    if weights.sum() == 0:
-        raise NothingToPool(f"nothing to pool: every token of {description.text!r} weighs 0 under scheme {scheme!r}")
-    vector = np.concatenate([part(states, weights) for part in POOLINGS[pooling]])
+    if source == VISION:
+        if description.vision is None:
+            raise ValueError("source 'vision': the description was stored without its visual tokens; compute it again")
+        vector = description.vision.astype(np.float64)
+    else:
+        states, kept = token_states(description, source)
+        weights = token_weights(description.tokens, scheme, description.logprobs, words)[kept] if pooling == "weighted_mean" else None
+        if weights is not None and weights.sum() == 0:
+            raise NothingToPool(f"nothing to pool: every token of {description.text!r} weighs 0 under scheme {scheme!r}")
+        vector = np.concatenate([part(states, weights) for part in POOLINGS[pooling]])
     norm = np.linalg.norm(vector)
     if not np.isfinite(norm) or norm == 0:
         raise NothingToPool(f"the {pooling} of {description.text[:60]!r} has norm {norm}; its states are zero or not finite")

@@ -33,6 +33,7 @@ class Settings:
     """How strategies decode: ``decoding`` for every greedy step; ``samples`` traces at ``temperature`` for self-consistency.
 
     ``synthesis`` merges the sampled traces by majority ``vote`` per slot, or by asking the ``model`` (as the official code does).
+    ``layers``: depths of decoder blocks whose states descriptions keep too (`Backbone.describe`).
     """
 
     decoding: Decoding = field(default_factory=Decoding)
@@ -40,6 +41,7 @@ class Settings:
     temperature: float = 0.9
     synthesis: str = "vote"
     seed: int = 0
+    layers: tuple[float, ...] = ()
 
     def __post_init__(self):
         if self.samples < 1:
@@ -65,7 +67,7 @@ Outcome = tuple[list[Query], list[Failure]]
 def single_stage(backbone: Backbone, items: Items, settings: Settings, desc: str | None = None) -> Outcome:
     """Describe after the edit in one go."""
     asked = [Prompt(clip, prompts.single_stage(triplet.edit)) for triplet, clip in items]
-    described = backbone.describe(asked, settings.decoding, desc)
+    described = backbone.describe(asked, settings.decoding, desc, settings.layers)
     return [Query(triplet.id, description) for (triplet, _), description in zip(items, described, strict=True)], []
 
 
@@ -153,7 +155,7 @@ def _described(backbone, items, traces, sampled, settings, desc) -> list[Query]:
     """Stage 2 for every triplet that has a trace."""
     ready = [(triplet, clip) for triplet, clip in items if triplet.id in traces]
     asked = [Prompt(clip, prompts.after_trace(triplet.edit, traces[triplet.id].text())) for triplet, clip in ready]
-    described = backbone.describe(asked, settings.decoding, desc)
+    described = backbone.describe(asked, settings.decoding, desc, settings.layers)
     return [
         Query(triplet.id, description, traces[triplet.id], sampled.get(triplet.id, []))
         for (triplet, _), description in zip(ready, described, strict=True)

@@ -56,6 +56,43 @@ def test_states_are_those_of_a_plain_forward_pass(backbone, asked):
         assert torch.equal(last, states), "hidden_states[-1] is post-norm in this version of transformers"
 
 
+def test_layers_and_visual_tokens_are_those_of_a_plain_forward_pass(tiny, asked):
+    """hidden_states[i] is the output of block i; the last of a batch of different lengths is looked at."""
+    before = tiny.generated_tokens
+    described = tiny.describe(asked, SHORT, layers=(0.5, 1.0))
+    assert tiny.generated_tokens - before == sum(len(d.tokens) for d in described)
+    prompt, d = asked[1], described[1]
+    inputs = tiny.inputs([prompt])
+    ids = torch.from_numpy(d.token_ids)[None]
+    full = {**inputs, "input_ids": torch.cat([inputs["input_ids"], ids], 1)}
+    full["attention_mask"] = torch.ones_like(full["input_ids"])
+    full["mm_token_type_ids"] = torch.cat([inputs["mm_token_type_ids"], torch.zeros_like(ids)], 1)
+    outputs = []
+    blocks = tiny.blocks_at((0.5, 1.0))
+    assert blocks == list(tiny.model.model.language_model.layers), "the tiny model has two blocks"
+    hooks = [block.register_forward_hook(lambda module, args, out: outputs.append(out)) for block in blocks]
+    with torch.inference_mode():
+        tiny.model(**full)
+        visual = tiny.model.model.get_video_features(inputs["pixel_values_videos"], inputs["video_grid_thw"], return_dict=True).pooler_output
+    for hook in hooks:
+        hook.remove()
+    at = inputs["input_ids"].shape[1] - 1
+    for number in (0, 1):
+        assert np.allclose(outputs[number][0, at : at + len(d.tokens)].numpy(), d.layers[number], atol=1e-4)
+    assert np.allclose(visual[0].mean(0).numpy(), d.vision, atol=1e-4)
+    with pytest.raises(ValueError, match=r"depths in \(0, 1\].*got 7"):
+        tiny.describe(asked, SHORT, layers=(7,))
+
+
+def test_reading_a_text_gives_the_states_before_each_of_its_tokens(tiny):
+    (d,) = tiny.read(["kick the mug"])
+    assert "".join(d.tokens) == "kick the mug" and d.content.all() and d.vision is None
+    ids = tiny.processor.tokenizer("<|im_start|>user\nkick the mug", return_tensors="pt")["input_ids"]
+    with torch.inference_mode():
+        states = tiny.model.model(input_ids=ids).last_hidden_state[0]
+    assert np.allclose(d.states, states[-len(d.tokens) - 1 : -1].numpy(), atol=1e-4)
+
+
 def test_rows_end_with_their_end_of_turn(asked):
     backbone = Backbone.load("mini-3m", device="cpu", batch_size=4)
     for d in backbone.describe(asked):

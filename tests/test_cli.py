@@ -1,6 +1,7 @@
 import json
+import re
 
-from covrr_utils import cli
+from covrr_utils import cli, paths
 
 
 def test_lists_for_people_and_machines(capsys):
@@ -42,3 +43,25 @@ def test_mistakes_are_one_line_and_exit_code_two(capsys, runs):
 def test_table_aligns():
     text = cli.table([{"a": "x", "b": 1}, {"a": "longer", "b": 22}], ["a", "b"])
     assert text == "a        b\n------  --\nx        1\nlonger  22"
+
+
+def test_parameter_files(tmp_path, capsys, runs):
+    path = tmp_path / "p.yaml"
+    for text, message in (("- 1", "expected notebook parameters"), ("a: 1", "expected notebook parameters"), (":", "cannot be read|expected")):
+        path.write_text(text)
+        assert cli.main(["rerun", "--parameters", str(path)]) == 2
+        assert re.search(message, capsys.readouterr().err)
+    assert cli.main(["rerun", "--parameters", str(tmp_path / "none.yaml")]) == 2
+    assert "cannot be read as a parameter file" in capsys.readouterr().err
+    path.write_text("SEDE: 1")
+    assert cli.main(["rerun", "--parameters", str(path)]) == 2
+    assert "unknown parameter SEDE; did you mean SEED?" in capsys.readouterr().err and not runs.exists(), "nothing ran"
+
+
+def test_the_parameter_files_of_the_workbook_are_valid():
+    from covrr_utils.experiment import RunConfig
+
+    files = sorted((paths.notebooks_dir() / "parameters").glob("*.yaml"))
+    assert files
+    for file in files:
+        RunConfig.from_notebook(cli.read_parameters(file))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from covrr_utils.pooling import POOLINGS, SCHEMES, pool, token_weights, words_of
+from covrr_utils.pooling import POOLINGS, SCHEMES, NothingToPool, WordFrequencies, pool, token_weights, words_of
 
 # token: original, graduated, nltk, basic (the official code's rules, first match wins), uniform
 PUBLISHED = {
@@ -77,3 +77,53 @@ def test_bad_input_is_refused(make_description):
     with pytest.raises(ValueError, match="zero or not finite"):
         pool(d)
     assert set(SCHEMES) == {"original", "graduated", "nltk", "basic", "uniform", "word"}
+
+
+def test_idf_by_hand(make_description):
+    words = WordFrequencies(["The mug rests.", "The mug slides.", "The egg rests."])
+    tokens = ["The", " m", "ug", " rests", " kite", ".", "<|im_end|>"]
+    rare = np.log(4 / 1)
+    assert token_weights(tokens, "idf", words=words).tolist() == pytest.approx([0, np.log(4 / 3), np.log(4 / 3), np.log(4 / 3), rare, 0, 0])
+    d = make_description(tokens)
+    a = token_weights(tokens, "idf", words=words)[:6]
+    v = (a[:, None] * d.states[:6]).sum(0) / a.sum()
+    assert np.allclose(pool(d, scheme="idf", words=words), v / np.linalg.norm(v), atol=1e-6)
+    with pytest.raises(ValueError, match="pass words=WordFrequencies"):
+        pool(d, scheme="idf")
+    with pytest.raises(NothingToPool, match="weighs 0 under scheme 'idf'"):
+        pool(make_description(["The"]), scheme="idf", words=words)
+
+
+def test_surprisal_weighs_by_what_the_model_did_not_expect(make_description):
+    d = make_description([" a", " b", "<|im_end|>"])
+    v = (-d.logprobs[:2, None] * d.states[:2]).sum(0)
+    assert np.allclose(pool(d, scheme="surprisal"), v / np.linalg.norm(v), atol=1e-6)
+    with pytest.raises(ValueError, match="pass logprobs"):
+        token_weights([" a"], "surprisal")
+
+
+def test_the_state_that_reads_a_token_stands_one_place_later(make_description):
+    d = make_description([" a", " b", "<|im_end|>"])
+    assert np.allclose(pool(d, "mean", source="reads"), pool(make_shifted(d), "mean"), atol=1e-7)
+    cut = make_description([" a", " b"])
+    v = cut.states[1]
+    assert np.allclose(pool(cut, "mean", source="reads"), v / np.linalg.norm(v), atol=1e-7), "nothing has read the last token of a cut text"
+
+
+def make_shifted(d):
+    from dataclasses import replace
+
+    return replace(d, states=np.vstack([d.states[1:], d.states[:1]]))
+
+
+def test_layers_and_visual_tokens(make_description):
+    d = make_description([" a", " b", "<|im_end|>"])
+    with pytest.raises(ValueError, match="source 'layer 0': 0 layers are stored"):
+        pool(d, source="layer 0")
+    with pytest.raises(ValueError, match="stored without its visual tokens"):
+        pool(d, source="vision")
+    with pytest.raises(ValueError, match="unknown source 'nearby'; known: predicts, reads, vision"):
+        pool(d, source="nearby")
+    d.layers, d.vision = np.stack([2 * d.states, -d.states]), np.array([3.0, 0, 0, 0, 4.0], np.float32)
+    assert np.allclose(pool(d, source="layer 1"), -pool(d), atol=1e-6)
+    assert np.allclose(pool(d, "max", source="vision"), [0.6, 0, 0, 0, 0.8])

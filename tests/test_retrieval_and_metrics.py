@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ir_measures import R
 
-from covrr_utils.metrics import recall_at, recall_interval, recalls
+from covrr_utils.metrics import bootstrap_interval, compare, comparisons, recall_at, recall_interval, recalls
 from covrr_utils.retrieval import rank_of_target, similarities, top
 
 
@@ -67,7 +67,47 @@ def test_recall_equals_an_established_evaluator(queries, gallery, seed):
         assert recall_at(ranks, k) == pytest.approx(theirs[R @ k])
 
 
-def test_interval_by_hand():
-    # Wilson, 5 of 10 at 95 %: centre 0.5, half width 1.96 sqrt(0.25/10 + 1.96^2/400) / (1 + 1.96^2/10)
-    low, high = recall_interval([1] * 5 + [9] * 5, 1)
-    assert (low, high) == (pytest.approx(0.2366, abs=1e-4), pytest.approx(0.7634, abs=1e-4))
+def test_the_bootstrap_interval_is_the_binomial_one():
+    """Resampling N triplets of which h hit draws Binomial(N, h / N): the percentiles are known without resampling."""
+    from scipy.stats import binom
+
+    low, high = recall_interval([1] * 120 + [9] * 280, 1)
+    assert (low, high) == (pytest.approx(binom.ppf(0.025, 400, 0.3) / 400, abs=0.003), pytest.approx(binom.ppf(0.975, 400, 0.3) / 400, abs=0.003))
+    assert recall_interval([1] * 120 + [9] * 280, 1) == (low, high), "the same ranks give the same interval"
+
+
+def test_where_all_or_none_hit_the_interval_is_wilsons():
+    # Wilson, 0 of 10 at 95 %: from 0 to z^2 / (n + z^2) = 3.8415 / 13.8415
+    assert recall_interval([None] * 10, 1) == (0.0, pytest.approx(0.2775, abs=1e-4))
+    assert recall_interval([1] * 10, 1) == (pytest.approx(0.7225, abs=1e-4), 1.0)
+
+
+def test_bootstrap_of_few_values_by_hand():
+    # Two values 0 and 1: the resampled mean is 0, 0.5 or 1 with probability 1/4, 1/2, 1/4, so the 95 % interval is all of it.
+    assert bootstrap_interval([0.0, 1.0]) == (0.0, 1.0)
+    assert bootstrap_interval([0.3, 0.3]) == (0.3, 0.3)
+
+
+def test_mcnemar_by_hand():
+    # 1 triplet found by the first alone, 9 by the second alone, 5 by both, 5 by neither: p = 2 (C(10,0) + C(10,1)) / 2^10
+    first = [1] + [7] * 9 + [1] * 5 + [None] * 5
+    second = [7] + [1] * 9 + [1] * 5 + [None] * 5
+    found = compare(first, second)
+    assert (found.only_first, found.only_second) == (1, 9) and found.p == pytest.approx(22 / 1024)
+    assert found.gain == pytest.approx(8 / 20) and found.interval[0] > 0 and found.recall_first == 0.3
+    assert compare(first, first).p == 1.0 and compare(first, first).interval == (0.0, 0.0)
+    with pytest.raises(ValueError, match="2 with 1 triplets; both must be runs on the same triplets"):
+        compare([1, 2], [1])
+
+
+def test_comparisons_are_corrected_for_their_number():
+    runs = {"a": [1] + [7] * 19, "b": [7] + [1] * 9 + [7] * 10, "c": [1] + [7] * 19}
+    pairs = comparisons(runs)
+    assert list(zip(pairs["first"], pairs["second"])) == [("a", "b"), ("a", "c"), ("b", "c")]
+    # Benjamini-Hochberg by hand: p = 22/1024 twice and 1; sorted ranks 1, 2, 3 of 3: min over later of p * 3 / rank
+    assert pairs["p adjusted"].tolist() == pytest.approx([22 / 1024 * 3 / 2, 1.0, 22 / 1024 * 3 / 2])
+    assert comparisons(runs, baseline="b")["gain"].tolist() == pytest.approx([-40.0, -40.0])
+    with pytest.raises(ValueError, match="unknown baseline 'x'; known: a, b, c"):
+        comparisons(runs, baseline="x")
+    with pytest.raises(ValueError, match="at least two runs"):
+        comparisons({"a": [1]})

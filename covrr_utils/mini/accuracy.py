@@ -37,6 +37,14 @@ def query_accuracy(run: Run, strategy: str) -> dict[str, float]:
     return _with_mean(slot_accuracy(stated, [shots[t.target] for t in run.benchmark.triplets]))
 
 
+def measured(run: Run) -> dict[str, dict[str, float]]:
+    """All of the above: gallery descriptions, traces, and descriptions after the edit by strategy."""
+    return {
+        "gallery descriptions": gallery_accuracy(run), "traces": trace_accuracy(run),
+        **{f"after the edit, {name}": query_accuracy(run, name) for name in ("single_stage", "two_stage", "gold_trace")},
+    }
+
+
 def _shots(run: Run) -> Mapping[str, Shot]:
     return shots_of("test" if run.benchmark.name == "mini" else run.benchmark.name.removeprefix("mini-"))
 
@@ -50,11 +58,7 @@ def main() -> None:
     parser.add_argument("backbone", help="embedded backbone or checkpoint folder")
     parser.add_argument("--benchmark", default="mini", choices=["mini", "mini-val"])
     arguments = parser.parse_args()
-    run = Run(RunConfig(benchmark=arguments.benchmark, backbone=arguments.backbone))
-    rows = {
-        "gallery descriptions": gallery_accuracy(run), "traces": trace_accuracy(run),
-        **{f"{name} descriptions": query_accuracy(run, name) for name in ("single_stage", "two_stage", "gold_trace")},
-    }
+    rows = measured(Run(RunConfig(benchmark=arguments.benchmark, backbone=arguments.backbone)))
     print(json.dumps({name: {k: round(v, 4) for k, v in row.items()} for name, row in rows.items()}, indent=1))
 
 

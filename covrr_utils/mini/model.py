@@ -64,14 +64,12 @@ class Recipe:
         raise IndexError("the training ends before this step")
 
 
+SCHEDULE = (Stage("vision", 2400, batch=64), Stage("text", 1600, vision_rate=0.25))
+
 RECIPES = {
-    "mini-3m": Recipe(
-        192, 4, 6, 512, 128, 4, 4,
-        stages=(
-            Stage("text", 1000), Stage("vision", 1000, batch=64), Stage("vision", 900, batch=64), Stage("text", 100),
-            Stage("vision", 250, batch=64, rate=1e-3), Stage("text", 1050, rate=1.5e-3, vision_rate=0.2),
-        ),
-    ),
+    "mini-1m": Recipe(96, 4, 3, 240, 80, 4, 4, stages=SCHEDULE),
+    "mini-3m": Recipe(192, 4, 6, 512, 128, 4, 4, stages=SCHEDULE),
+    "mini-10m": Recipe(320, 5, 10, 960, 192, 5, 6, stages=SCHEDULE),
 }
 
 

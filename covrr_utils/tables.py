@@ -1,0 +1,34 @@
+"""Tables as products: CSV for machines, LaTeX for papers, with the kind of every number in a column or in the caption."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from covrr_utils import paths
+from covrr_utils.store import write_atomically
+
+
+def with_interval(value: float, low: float, high: float, digits: int = 1) -> str:
+    """``"39.2 [34.6, 44.1]"``, all three rounded alike."""
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def recall_columns(results: dict) -> pd.DataFrame:
+    """One row per named `Result`: recalls in percent with their 95% intervals, denominators and kind of number."""
+    rows = []
+    for name, result in results.items():
+        cells = {
+            f"R@{k}": with_interval(100 * value, *(100 * bound for bound in result.interval[k])) for k, value in result.recall.items()
+        }
+        rows.append({"system": name, **cells, "n": result.triplets, "coverage": f"{result.coverage:.3f}", "kind": result.kind})
+    return pd.DataFrame(rows)
+
+
+def save_table(table: pd.DataFrame, name: str, caption: str) -> None:
+    """Write ``figures/<name>.csv`` and ``figures/<name>.tex`` (booktabs, escaped); the same table gives the same bytes."""
+    folder = paths.figures_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
+    styler = table.style.hide(axis="index").format(escape="latex", na_rep="--", precision=2).format_index(escape="latex", axis="columns")
+    latex = styler.to_latex(hrules=True, caption=caption.replace("%", r"\%").replace("_", r"\_"), label=f"tab:{name}", position_float="centering")
+    write_atomically(folder / f"{name}.tex", latex.encode())

@@ -1,0 +1,100 @@
+import json
+
+import nbformat
+import pandas as pd
+import pytest
+
+from covrr_utils import cli, paths, reruns
+from covrr_utils.experiment import UnknownParameter
+from covrr_utils.reruns import UnknownNotebook, plan, rerun
+
+MEASURE = """
+import json, os
+result = {"strategy": BACKBONE, "pooling": "mean", "scheme": "word", "source": "predicts", "queries": [
+    {"triplet": "1", "rank": 2, "cause": None, "reference": "r", "target": "t", "top": ["x", "t"]},
+    {"triplet": "2", "rank": None, "cause": "video: missing", "reference": "r", "target": "t", "top": []}]}
+path = os.path.join(os.environ["COVRR_FIGURES"], "one.json")
+os.makedirs(os.path.dirname(path), exist_ok=True)
+with open(path, "w") as file:
+    json.dump(result, file)
+with open(os.environ["COVRR_RESULTS"], "a") as file:
+    file.write(path + "\\n")
+"""
+
+
+@pytest.fixture
+def workbook(tmp_path, monkeypatch, runs):
+    """A workbook of two quick notebooks: one measures, one fails for backbone ``b``."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    for name, code in (("10_measures", MEASURE), ("11_fails", "assert BACKBONE != 'b', 'not this one'")):
+        parameters = nbformat.v4.new_code_cell("BENCHMARK = 'mini'\nBACKBONE = 'a'\nSEED = 0")
+        parameters.metadata["tags"] = ["parameters"]
+        notebook = nbformat.v4.new_notebook(cells=[parameters, nbformat.v4.new_code_cell(code)])
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+    monkeypatch.setattr(paths, "notebooks_dir", lambda: folder)
+    return runs
+
+
+def test_a_rerun_leaves_everything_and_goes_on_after_a_failure(workbook, capsys):
+    arguments = ["rerun", "--backbones", "a", "b", "--notebooks", "11_fails", "10_measures"]
+    assert cli.main(arguments) == 1, "the exit code says that one failed"
+    said = capsys.readouterr()
+    assert said.out.count("executed") == 3 and said.out.count("FAILED") == 1 and "AssertionError: not this one" in said.err
+    folder = workbook / "mini" / "b" / "10_measures"
+    assert {path.name for path in folder.iterdir()} == {"10_measures.ipynb", "parameters.json", "result.json", "queries.csv", "done.json", "figures"}
+    assert json.loads((folder / "parameters.json").read_text()) == {"BENCHMARK": "mini", "BACKBONE": "b"}
+    assert json.loads((folder / "result.json").read_text())["results"] == [
+        {"strategy": "b", "pooling": "mean", "scheme": "word", "source": "predicts"}
+    ]
+    table = pd.read_csv(folder / "queries.csv")
+    assert table["rank"].fillna(-1).tolist() == [2, -1] and table["cause"].fillna("").tolist() == ["", "video: missing"]
+    failed = workbook / "mini" / "b" / "11_fails"
+    assert (failed / "11_fails.ipynb").is_file() and not (failed / "done.json").exists(), "left for inspection, not called done"
+
+    assert cli.main(arguments) == 1
+    said = capsys.readouterr().out
+    assert said.count("done before") == 3 and said.count("FAILED") == 1, "what is done is not executed again, what failed is"
+
+
+def test_done_means_the_same_parameters_source_and_code(workbook, monkeypatch):
+    (job,) = plan(["a"], ["mini"], ["10_measures"])
+    (first,) = rerun([job])
+    assert first.ok and not first.reused
+    (again,) = rerun([job])
+    assert again.reused and again.path == first.path
+    (forced,) = rerun([job], force=True)
+    assert not forced.reused
+    path = paths.notebooks_dir() / "10_measures.ipynb"
+    path.write_text(path.read_text().replace("import json, os", "import json, os  # changed"))
+    (changed,) = rerun([job])
+    assert changed.ok and not changed.reused
+
+
+def test_an_interrupted_rerun_goes_on_where_it_stopped(workbook, monkeypatch):
+    jobs = plan(["a", "b"], ["mini"], ["10_measures"])
+    executions = rerun(jobs)
+    next(executions)
+    executions.close()
+    assert [execution.reused for execution in rerun(jobs)] == [True, False]
+
+
+def test_mistakes_are_found_before_anything_runs(workbook):
+    with pytest.raises(UnknownNotebook, match="unknown notebook '12_x'; known: 10_measures, 11_fails"):
+        plan(["a"], ["mini"], ["10_measures", "12_x"])
+    with pytest.raises(UnknownParameter, match="unknown parameter SEDE; did you mean SEED?"):
+        plan(["a"], ["mini"], ["10_measures"], {"SEDE": 1})
+    with pytest.raises(ValueError, match="unknown pooling 'avg'"):
+        plan(["a"], ["mini"], ["10_measures"], {"POOLING": "avg"})
+    assert not workbook.exists()
+
+
+def test_only_the_published_parameters_touch_the_published_figures():
+    jobs = {(job.folder.parent.name, job.notebook): job for job in plan(["mini-1m", "mini-3m"], ["mini"])}
+    assert jobs["mini-3m", "06_ablation_pooling"].figures == paths.figures_dir() == jobs["all", "08_paper_figures"].figures
+    assert jobs["mini-1m", "06_ablation_pooling"].figures == jobs["mini-1m", "06_ablation_pooling"].folder / "figures"
+    assert jobs["all", "07_ablation_backbone"].parameters["BACKBONES"] == ["mini-1m", "mini-3m"]
+    (limited,) = plan(["mini-3m"], ["mini"], ["04_retrieval"], {"LIMIT": 5})
+    assert limited.figures != paths.figures_dir()
+    assert set(reruns.PER_BACKBONE) | set(reruns.GATHERING) <= {path.stem for path in paths.notebooks_dir().glob("*.ipynb")}
