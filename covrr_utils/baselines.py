@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from covrr_utils.descriptions import Failure, Record
-from covrr_utils.experiment import Result, Run
+from covrr_utils.experiment import Run
 from covrr_utils.pooling import PREDICTS, VISION
+from covrr_utils.results import Result
 from covrr_utils.retrieval import similarities
 
 

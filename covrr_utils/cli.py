@@ -47,7 +47,8 @@ def results_table(results: Sequence[dict]) -> str:
 
 def command_run(arguments: argparse.Namespace) -> int:
     """Embed the gallery, ask the queries (with progress), execute the notebooks, print the table."""
-    from covrr_utils.experiment import Run, RunConfig
+    from covrr_utils.config import RunConfig
+    from covrr_utils.experiment import Run
     from covrr_utils.reruns import plan, rerun
 
     begun = time.perf_counter()
@@ -142,7 +143,7 @@ def command_benchmarks(arguments: argparse.Namespace) -> int:
 
 
 def command_results(arguments: argparse.Namespace) -> int:
-    from covrr_utils.experiment import load_results
+    from covrr_utils.results import load_results
 
     results = load_results()
     if arguments.json:

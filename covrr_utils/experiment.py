@@ -1,4 +1,4 @@
-"""What a notebook calls: a validated `RunConfig`, and a `Run` that embeds the gallery, asks the queries and scores them.
+"""What a notebook calls: a `Run` embeds the gallery, asks the queries and scores them.
 
 Nothing is computed twice: descriptions come from the store when their key and the video's content are unchanged. Every triplet counts:
 what failed is in the result, by cause, and in the denominator.
@@ -7,16 +7,10 @@ what failed is in the result, by cause, and in the denominator.
 from __future__ import annotations
 
 import copy
-import csv
-import difflib
-import io
-import json
-import os
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -26,106 +20,14 @@ from tqdm import tqdm
 from covrr_utils import metrics, paths, prompts
 from covrr_utils.benchmark import Benchmark, Triplet, load_benchmark
 from covrr_utils.clips import Clip, ClipError, content_hash, read_clip
+from covrr_utils.config import RunConfig
 from covrr_utils.descriptions import Failure, Record
-from covrr_utils.pooling import IDF, POOLINGS, PREDICTS, WEIGHTINGS, NothingToPool, WordFrequencies, pool
+from covrr_utils.pooling import IDF, PREDICTS, NothingToPool, WordFrequencies, pool
+from covrr_utils.results import Result, save_result
 from covrr_utils.retrieval import rank_of_target, similarities, top
-from covrr_utils.store import Collection, Store, digest, write_atomically
+from covrr_utils.store import Collection, Store, digest
 
 SHOWN = 10  # how many of the best gallery videos a result keeps per query
-
-
-class UnknownParameter(ValueError):
-    """A parameter that no run has: most likely misspelt."""
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """Everything that decides a run. Notebook parameters are these names in upper case."""
-
-    benchmark: str = "mini"
-    backbone: str = "mini-3m"
-    strategies: tuple[str, ...] = ("single_stage", "two_stage")
-    pooling: str = "weighted_mean"
-    scheme: str = "word"
-    source: str = PREDICTS
-    layers: tuple[float, ...] = ()
-    seed: int = 0
-    batch_size: int = 32
-    limit: int | None = None
-    samples: int = 5
-    synthesis: str = "vote"
-    max_new_tokens: int | None = None
-    device: str = "auto"
-
-    def __post_init__(self):
-        from covrr_utils.reasoning import Settings, strategy
-
-        if isinstance(self.strategies, str):
-            raise ValueError(f"strategies must be a list of names, got the single text {self.strategies!r}; write [{self.strategies!r}]")
-        object.__setattr__(self, "strategies", tuple(self.strategies))
-        object.__setattr__(self, "layers", tuple(self.layers))
-        for name in self.strategies:
-            strategy(name)
-        Settings(samples=self.samples, synthesis=self.synthesis)
-        for name, value, known in (("pooling", self.pooling, POOLINGS), ("scheme", self.scheme, WEIGHTINGS)):
-            if value not in known:
-                raise ValueError(f"unknown {name} {value!r}; known: {', '.join(known)}")
-        for name in ("batch_size", "limit", "max_new_tokens"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
-
-    @classmethod
-    def from_notebook(cls, names: Mapping[str, object], own: Sequence[str] = ()) -> RunConfig:
-        """A configuration from a notebook's ``globals()``: every UPPER_CASE plain value in it is taken as a parameter.
-
-        ``own`` names the parameters that the notebook reads by itself.
-        papermill only warns about a parameter that a notebook does not have; here it is an `UnknownParameter`.
-        """
-        plain = (str, int, float, list, tuple, type(None))
-        given = {name: value for name, value in names.items() if name.isupper() and name[0] != "_" and isinstance(value, plain)}
-        known = {field.name.upper(): field.name for field in fields(cls)}
-        for name in given:
-            if name not in known and name not in own:
-                near = difflib.get_close_matches(name, [*known, *own], 1)
-                hint = f"; did you mean {near[0]}?" if near else ""
-                raise UnknownParameter(f"unknown parameter {name}{hint} Known: {', '.join([*known, *own])}")
-        return cls(**{known[name]: value for name, value in given.items() if name in known})
-
-
-@dataclass
-class Result:
-    """Recall of one strategy under one pooling, with all that must be said beside it."""
-
-    kind: str
-    benchmark: str
-    gallery: str
-    gallery_size: int
-    gallery_coverage: float
-    backbone: str
-    weights_hash: str
-    strategy: str
-    pooling: str
-    scheme: str
-    source: str
-    seed: int
-    triplets: int
-    coverage: float
-    recall: dict[str, float]
-    interval: dict[str, tuple[float, float]]
-    failures: dict[str, int]
-    tokens_per_query: float | None = None
-    seconds_per_query: float | None = None
-    queries: list[dict] = field(repr=False, default_factory=list)
-
-    @property
-    def ranks(self) -> list[int | None]:
-        """Rank of every triplet's target, None where it failed, in the benchmark's order."""
-        return [query["rank"] for query in self.queries]
-
-    def summary(self) -> dict:
-        """Everything but the queries."""
-        return {key: value for key, value in asdict(self).items() if key != "queries"}
 
 
 class Run:
@@ -300,30 +202,9 @@ class Run:
             failures=dict(Counter(row["cause"] for row in rows if row["cause"])), queries=rows, **cost,
         )
         if save:
-            self.save(result)
+            samples = self.config.samples if name == "self_consistency" else None
+            save_result(result, self.folder, self.config.limit, samples)
         return result
-
-    def save(self, result: Result) -> Path:
-        """Write ``<strategy>__<pooling>__<scheme>__<source>__seed<seed>.json`` and, beside it, one csv row per query.
-
-        A rerun learns what a notebook has measured from the list that ``COVRR_RESULTS`` names: one path per line.
-        """
-        limited = "" if self.config.limit is None else f"__first{self.config.limit}"
-        samples = f"{self.config.samples}" if result.strategy == "self_consistency" else ""
-        parts = (result.strategy + samples, result.pooling, result.scheme, result.source, f"seed{result.seed}{limited}")
-        path = self.folder / (re.sub(r"[^\w.-]+", "-", "__".join(parts)) + ".json")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        table = io.StringIO()
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(["triplet", "rank", "cause", "reference", "target", "first"])
-        for row in result.queries:
-            writer.writerow([row["triplet"], row["rank"], row["cause"], row["reference"], row["target"], row["top"][0] if row["top"] else None])
-        write_atomically(path.with_suffix(".csv"), table.getvalue().encode())
-        write_atomically(path, (json.dumps(asdict(result), ensure_ascii=False, indent=1) + "\n").encode())
-        if listed := os.environ.get("COVRR_RESULTS"):
-            with open(listed, "a", encoding="utf-8") as file:
-                file.write(f"{path}\n")
-        return path
 
     def _key(self, asked: object) -> dict[str, object]:
         backbone = self.backbone
@@ -366,14 +247,3 @@ class Run:
 def _identity(triplet: Triplet, strategy: str) -> str:
     gold = triplet.gold_trace.text() if strategy == "gold_trace" and triplet.gold_trace else ""
     return f"{triplet.edit}\n{gold}"
-
-
-def load_results(folder: Path | None = None) -> list[dict]:
-    """The summaries of every stored result below ``folder`` (default: ``runs/``), in path order."""
-    root = folder or paths.runs_dir()
-    summaries = []
-    for path in sorted(root.glob("*/*/results/*.json")):
-        data = json.loads(path.read_text(encoding="utf-8"))
-        data.pop("queries")
-        summaries.append(data)
-    return summaries

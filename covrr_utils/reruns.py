@@ -81,7 +81,7 @@ def plan(
     UnknownNotebook, UnknownParameter, ValueError
         Before anything runs: for a notebook, parameter or value that does not exist.
     """
-    from covrr_utils.experiment import RunConfig
+    from covrr_utils.config import RunConfig
 
     notebooks = [*PER_BACKBONE, *GATHERING] if notebooks is None else list(notebooks)
     parameters = dict(parameters or {})

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from covrr_utils import baselines
-from covrr_utils.experiment import Run, RunConfig
+from covrr_utils.config import RunConfig
+from covrr_utils.experiment import Run
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ def test_lists_for_people_and_machines(capsys):
 
 
 def test_results_before_and_after_a_run(capsys, runs, small_benchmark):
-    from covrr_utils.experiment import Run, RunConfig
+    from covrr_utils.config import RunConfig
+    from covrr_utils.experiment import Run
 
     assert cli.main(["results"]) == 0 and "no results below" in capsys.readouterr().out
     assert cli.main(["results", "--json"]) == 0 and json.loads(capsys.readouterr().out) == []
@@ -59,7 +60,7 @@ def test_parameter_files(tmp_path, capsys, runs):
 
 
 def test_the_parameter_files_of_the_workbook_are_valid():
-    from covrr_utils.experiment import RunConfig
+    from covrr_utils.config import RunConfig
 
     files = sorted((paths.notebooks_dir() / "parameters").glob("*.yaml"))
     assert files

@@ -5,7 +5,9 @@ import pytest
 from covrr_utils import reasoning
 from covrr_utils.backbone import Backbone, UnknownBackbone
 from covrr_utils.benchmark import load_benchmark
-from covrr_utils.experiment import Run, RunConfig, UnknownParameter, load_results
+from covrr_utils.config import RunConfig, UnknownParameter
+from covrr_utils.experiment import Run
+from covrr_utils.results import load_results
 
 
 def run_on(benchmark, **options):

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from covrr_utils import charts, paper_figures, paths, plots, tables
-from covrr_utils.experiment import Result
 from covrr_utils.published import TABLES, UnknownTable, published
+from covrr_utils.results import Result
 
 
 @pytest.fixture(autouse=True)

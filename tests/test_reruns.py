@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from covrr_utils import cli, paths, reruns
-from covrr_utils.experiment import UnknownParameter
+from covrr_utils.config import UnknownParameter
 from covrr_utils.reruns import UnknownNotebook, plan, rerun
 
 MEASURE = """

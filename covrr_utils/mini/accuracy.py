@@ -10,7 +10,8 @@ import argparse
 import json
 from collections.abc import Mapping
 
-from covrr_utils.experiment import Run, RunConfig
+from covrr_utils.config import RunConfig
+from covrr_utils.experiment import Run
 from covrr_utils.mini.build import shots_of
 from covrr_utils.mini.world import ATTRIBUTES, Shot, read_description, read_trace, slot_accuracy
 from covrr_utils.traces import parse_trace

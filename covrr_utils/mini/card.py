@@ -34,7 +34,7 @@ It knows ten drawn objects and nothing else. It exists so that the whole method 
 
 | | |
 |---|---|
-| text | {recipe.text_layers} layers, {recipe.text_width} wide, {recipe.text_heads} heads ({key_value} key-value), MLP {recipe.text_mlp}, tied embeddings |
+| text | {recipe.text_layers} layers, {recipe.text_width} wide, {recipe.text_heads} heads ({key_value} key-value), MLP {recipe.text_mlp}, tied |
 | vision | {recipe.vision_layers} layers, {recipe.vision_width} wide, patches of 16 x 16 x 2 frames, merged 2 x 2, one DeepStack tap |
 | tokenizer | byte-level BPE, 640 entries, Qwen's pre-tokenisation, added tokens and chat layout |
 | input | 4 frames per second, 128 x 128: 8 frames, 64 visual tokens with 4 timestamps |
@@ -101,7 +101,8 @@ def stage_table(recipe: Recipe) -> pd.DataFrame:
 
 def accuracies(name: str) -> pd.DataFrame:
     """Share of attributes stated rightly: one row per split and kind of text, one column per attribute, and the mean."""
-    from covrr_utils.experiment import Run, RunConfig
+    from covrr_utils.config import RunConfig
+    from covrr_utils.experiment import Run
     from covrr_utils.mini import accuracy
 
     rows = []

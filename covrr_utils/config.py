@@ -1,0 +1,68 @@
+"""`RunConfig`: everything that decides a run, checked before anything is computed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+from covrr_utils.pooling import POOLINGS, PREDICTS, WEIGHTINGS
+
+
+class UnknownParameter(ValueError):
+    """A parameter that no run has: most likely misspelt."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides a run. Notebook parameters are these names in upper case."""
+
+    benchmark: str = "mini"
+    backbone: str = "mini-3m"
+    strategies: tuple[str, ...] = ("single_stage", "two_stage")
+    pooling: str = "weighted_mean"
+    scheme: str = "word"
+    source: str = PREDICTS
+    layers: tuple[float, ...] = ()
+    seed: int = 0
+    batch_size: int = 32
+    limit: int | None = None
+    samples: int = 5
+    synthesis: str = "vote"
+    max_new_tokens: int | None = None
+    device: str = "auto"
+
+    def __post_init__(self):
+        from covrr_utils.reasoning import Settings, strategy
+
+        if isinstance(self.strategies, str):
+            raise ValueError(f"strategies must be a list of names, got the single text {self.strategies!r}; write [{self.strategies!r}]")
+        object.__setattr__(self, "strategies", tuple(self.strategies))
+        object.__setattr__(self, "layers", tuple(self.layers))
+        for name in self.strategies:
+            strategy(name)
+        Settings(samples=self.samples, synthesis=self.synthesis)
+        for name, value, known in (("pooling", self.pooling, POOLINGS), ("scheme", self.scheme, WEIGHTINGS)):
+            if value not in known:
+                raise ValueError(f"unknown {name} {value!r}; known: {', '.join(known)}")
+        for name in ("batch_size", "limit", "max_new_tokens"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+
+    @classmethod
+    def from_notebook(cls, names: Mapping[str, object], own: Sequence[str] = ()) -> RunConfig:
+        """A configuration from a notebook's ``globals()``: every UPPER_CASE plain value in it is taken as a parameter.
+
+        ``own`` names the parameters that the notebook reads by itself.
+        papermill only warns about a parameter that a notebook does not have; here it is an `UnknownParameter`.
+        """
+        plain = (str, int, float, list, tuple, type(None))
+        given = {name: value for name, value in names.items() if name.isupper() and name[0] != "_" and isinstance(value, plain)}
+        known = {field.name.upper(): field.name for field in fields(cls)}
+        for name in given:
+            if name not in known and name not in own:
+                near = difflib.get_close_matches(name, [*known, *own], 1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise UnknownParameter(f"unknown parameter {name}{hint} Known: {', '.join([*known, *own])}")
+        return cls(**{known[name]: value for name, value in given.items() if name in known})

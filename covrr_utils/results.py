@@ -1,0 +1,83 @@
+"""`Result`: the recall of one way of retrieving, with all that must be said beside it; written to and read from ``runs/``."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from covrr_utils import paths
+from covrr_utils.store import write_atomically
+
+
+@dataclass
+class Result:
+    """Recall of one strategy under one pooling, with all that must be said beside it."""
+
+    kind: str
+    benchmark: str
+    gallery: str
+    gallery_size: int
+    gallery_coverage: float
+    backbone: str
+    weights_hash: str
+    strategy: str
+    pooling: str
+    scheme: str
+    source: str
+    seed: int
+    triplets: int
+    coverage: float
+    recall: dict[str, float]
+    interval: dict[str, tuple[float, float]]
+    failures: dict[str, int]
+    tokens_per_query: float | None = None
+    seconds_per_query: float | None = None
+    queries: list[dict] = field(repr=False, default_factory=list)
+
+    @property
+    def ranks(self) -> list[int | None]:
+        """Rank of every triplet's target, None where it failed, in the benchmark's order."""
+        return [query["rank"] for query in self.queries]
+
+    def summary(self) -> dict:
+        """Everything but the queries."""
+        return {key: value for key, value in asdict(self).items() if key != "queries"}
+
+
+def save_result(result: Result, folder: Path, limit: int | None = None, samples: int | None = None) -> Path:
+    """Write ``<strategy>__<pooling>__<scheme>__<source>__seed<seed>.json`` into ``folder`` and, beside it, one csv row per query.
+
+    ``limit`` and ``samples`` are named where they were set. A rerun learns what a notebook has measured from the list that
+    ``COVRR_RESULTS`` names: one path per line.
+    """
+    limited = "" if limit is None else f"__first{limit}"
+    parts = (f"{result.strategy}{samples or ''}", result.pooling, result.scheme, result.source, f"seed{result.seed}{limited}")
+    path = folder / (re.sub(r"[^\w.-]+", "-", "__".join(parts)) + ".json")
+    folder.mkdir(parents=True, exist_ok=True)
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["triplet", "rank", "cause", "reference", "target", "first"])
+    for row in result.queries:
+        writer.writerow([row["triplet"], row["rank"], row["cause"], row["reference"], row["target"], row["top"][0] if row["top"] else None])
+    write_atomically(path.with_suffix(".csv"), table.getvalue().encode())
+    write_atomically(path, (json.dumps(asdict(result), ensure_ascii=False, indent=1) + "\n").encode())
+    if listed := os.environ.get("COVRR_RESULTS"):
+        with open(listed, "a", encoding="utf-8") as file:
+            file.write(f"{path}\n")
+    return path
+
+
+def load_results(folder: Path | None = None) -> list[dict]:
+    """The summaries of every stored result below ``folder`` (default: ``runs/``), in path order."""
+    root = folder or paths.runs_dir()
+    summaries = []
+    for path in sorted(root.glob("*/*/results/*.json")):
+        data = json.loads(path.read_text(encoding="utf-8"))
+        data.pop("queries")
+        summaries.append(data)
+    return summaries
