@@ -4,10 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := .[test]
 
-.PHONY: run test lab lint data clean
+.PHONY: run rerun test lab lint data clean
 
 run: $(VENV)/installed  ## the whole method on the embedded benchmark and backbone
 	$(BIN)/covrr run
+
+rerun: $(VENV)/installed  ## every notebook for every embedded backbone; all tables and figures
+	$(BIN)/covrr rerun
 
 test: $(VENV)/installed  ## all tests, every notebook among them
 	$(BIN)/python -m pytest

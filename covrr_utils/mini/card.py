@@ -117,7 +117,7 @@ def card(name: str, measured: pd.DataFrame, parameters: int) -> str:
     from covrr_utils.mini.world import CAUSES, WORDINGS
 
     recipe = RECIPES[name]
-    shown = measured.apply(lambda column: column if column.dtype == object else column.map("{:.3f}".format))
+    shown = measured.apply(lambda column: column.map("{:.3f}".format) if pd.api.types.is_numeric_dtype(column) else column)
     return CARD.format(
         name=name, parameters=parameters, recipe=recipe, key_value=recipe.text_heads // 2, stages=markdown(stage_table(recipe)),
         clips=sum(stage.steps * stage.batch for stage in recipe.stages), heads=HEADS_WEIGHT, accuracies=markdown(shown),
@@ -131,9 +131,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m covrr_utils.mini.card", description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=sorted(RECIPES), help="which backbone")
     name = parser.parse_args().name
-    measured = accuracies(name)
+    measured = accuracies(name).round(4)
     folder = paths.backbones_dir() / name
-    write_atomically(folder / "accuracy.csv", measured.round(4).to_csv(index=False, lineterminator="\n").encode())
+    write_atomically(folder / "accuracy.csv", measured.to_csv(index=False, lineterminator="\n").encode())
     write_atomically(folder / "README.md", card(name, measured, Backbone.load(name, device="cpu").parameters()).encode())
 
 

@@ -1,0 +1,66 @@
+"""What the documents say is so: cards agree with recipes and checkpoints, the README's results with a run."""
+
+import json
+import re
+
+import pandas as pd
+import pytest
+
+from covrr_utils import paths
+from covrr_utils.backbone import Backbone, backbones
+from covrr_utils.config import RunConfig
+from covrr_utils.experiment import Run
+from covrr_utils.mini.card import card
+from covrr_utils.mini.model import RECIPES
+
+TOLERANCE = 1.0  # percent points: another processor rounds differently, and a rank or two may change
+
+
+@pytest.mark.parametrize("name", sorted(backbones()))
+def test_model_cards_are_what_their_command_writes(name):
+    folder = paths.backbones_dir() / name
+    measured = pd.read_csv(folder / "accuracy.csv")
+    assert (folder / "README.md").read_text() == card(name, measured, Backbone.load(name, device="cpu").parameters())
+    log = [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()]
+    assert log[-1]["step"] == RECIPES[name].steps, "the log is that of the whole training"
+
+
+def test_sizes_are_at_least_three_times_apart():
+    sizes = sorted(Backbone.load(name, device="cpu").parameters() for name in backbones())
+    assert all(larger >= 3 * smaller for smaller, larger in zip(sizes, sizes[1:]))
+
+
+def table_of(heading: str) -> dict[str, list[str]]:
+    """The first table below a line of the README that starts with ``heading``: first cell -> the others."""
+    text = (paths.ROOT / "README.md").read_text()
+    rows = re.findall(r"^\|(.+)\|$", text[text.index(heading) :].split("\n\n")[1], re.M)
+    return {first.strip(): [cell.strip() for cell in cells] for first, *cells in (row.split("|") for row in rows[2:])}
+
+
+def test_the_readme_reports_what_a_run_measures():
+    run = Run(RunConfig(device="cpu"))
+    rows = table_of("**Measured here, mini**")
+    assert set(rows) == {"single_stage", "two_stage", "gold_trace"}
+    for strategy, cells in rows.items():
+        result = run.evaluate(strategy, save=False)
+        for cell, k in zip(cells, result.recall):
+            assert float(cell.split()[0]) == pytest.approx(100 * result.recall[k], abs=TOLERANCE), (strategy, k)
+        for cell, implicit in zip(cells[4:6], (True, False)):
+            chosen = [r for r, t in zip(result.ranks, run.benchmark.triplets) if ("implicit" in t.tags) == implicit]
+            assert float(cell.split()[0]) == pytest.approx(100 * sum(r == 1 for r in chosen) / len(chosen), abs=2 * TOLERANCE)
+
+
+def test_the_accuracies_of_the_card_are_what_a_run_measures():
+    from covrr_utils.mini.accuracy import measured
+
+    run = Run(RunConfig(benchmark="mini-val", device="cpu"))
+    said = pd.read_csv(paths.backbones_dir() / "mini-3m" / "accuracy.csv").set_index(["split", "of"])
+    for of, shares in measured(run).items():
+        for attribute, share in shares.items():
+            assert said.loc[("mini-val", of), attribute] == pytest.approx(share, abs=TOLERANCE / 100), (of, attribute)
+
+
+def test_every_notebook_is_in_the_readme():
+    text = (paths.ROOT / "README.md").read_text()
+    for path in paths.notebooks_dir().glob("*.ipynb"):
+        assert f"(notebooks/{path.name})" in text, path.name
