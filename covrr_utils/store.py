@@ -78,7 +78,7 @@ class Collection:
             {"id": r.id, "text": r.description.text, "tokens": r.description.tokens, "ended": r.description.ended, "extra": r.extra}
             for r in records
         ]
-        blob = save({
+        blob = save(_optional(descriptions) | {
             "states": states,
             "logprobs": np.concatenate([d.logprobs for d in descriptions]),
             "token_ids": np.concatenate([d.token_ids for d in descriptions]),
@@ -149,14 +149,26 @@ class Collection:
         lines = json.loads(json.loads(blob[8 : 8 + header])["__metadata__"]["records"])
         ends = np.cumsum(tensors["lengths"])
         found = {}
-        for line, end, length in zip(lines, ends, tensors["lengths"], strict=True):
+        for number, (line, end, length) in enumerate(zip(lines, ends, tensors["lengths"], strict=True)):
             span = slice(end - length, end)
             description = Description(
                 line["text"], line["tokens"], tensors["token_ids"][span], tensors["states"][span].astype(np.float32),
                 tensors["logprobs"][span], line["ended"], tensors["special"][span].astype(bool),
+                layers=tensors["layers"][:, span].astype(np.float32) if "layers" in tensors else None,
+                vision=tensors["vision"][number] if "vision" in tensors else None,
             )
             found[line["id"]] = Record(line["id"], description, line["extra"])
         return found
+
+
+def _optional(descriptions: list[Description]) -> dict[str, np.ndarray]:
+    """What only some backbones and runs keep: ``layers`` (L, all tokens, D) float16 and ``vision`` (N, D) float32."""
+    found = {}
+    if all(d.layers is not None for d in descriptions):
+        found["layers"] = np.concatenate([d.layers for d in descriptions], 1).astype(np.float16)
+    if all(d.vision is not None for d in descriptions):
+        found["vision"] = np.stack([d.vision for d in descriptions])
+    return found
 
 
 def _ids(manifest: dict) -> set[str]:

@@ -107,3 +107,19 @@ def test_what_does_not_fit_is_refused(tmp_path, make_description):
     with pytest.raises(ValueError, match="not finite in float16"):
         collection.add([large])
     assert len(Store(tmp_path).collection("gallery", KEY)) == 1
+
+
+def test_layers_and_visual_tokens_are_kept_where_there_are_some(tmp_path, make_description):
+    rng = np.random.default_rng(1)
+    records = [Record(str(n), make_description([" a"] * (n + 2))) for n in range(3)]
+    for record in records:
+        record.description.layers = rng.standard_normal((2, len(record.description.tokens), 5)).astype(np.float32)
+        record.description.vision = rng.standard_normal(5).astype(np.float32)
+    collection = Store(tmp_path).collection("gallery", {"a": 1})
+    collection.add(records)
+    collection.add([Record("plain", make_description([" b"]))])
+    stored = Store(tmp_path).collection("gallery", {"a": 1}).load()
+    for record in records:
+        assert np.allclose(stored[record.id].description.layers, record.description.layers, atol=2e-3)
+        assert np.array_equal(stored[record.id].description.vision, record.description.vision)
+    assert stored["plain"].description.layers is None and stored["plain"].description.vision is None
