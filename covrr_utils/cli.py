@@ -37,7 +37,9 @@ def results_table(results: Sequence[dict]) -> str:
             "kind": r["kind"], "benchmark": r["benchmark"], "gallery": f"{r['gallery']} ({r['gallery_size']:,})", "backbone": r["backbone"],
             "strategy": r["strategy"], "pooling": r["pooling"], "scheme": r["scheme"] if r["pooling"] == "weighted_mean" else "-",
             "source": r["source"], "seed": r["seed"],
-            "n": r["triplets"], "coverage": f"{r['coverage']:.3f}", **{f"R@{k}": f"{100 * value:.2f}" for k, value in r["recall"].items()},
+            "n": r["triplets"], "coverage": f"{r['coverage']:.3f}",
+            "valid traces": f"{r['validity']['rate']:.3f}" if r.get("validity") else "-",
+            **{f"R@{k}": f"{100 * value:.2f}" for k, value in r["recall"].items()},
             "R@1 95%": "{:.1f}-{:.1f}".format(*(100 * bound for bound in r["interval"]["1"])),
         }
         for r in results
