@@ -135,7 +135,7 @@ def _after(trace: ReasoningTrace) -> dict[str, list[str]]:
 
 def quality_and_retrieval(score: Score, result: Result) -> tuple[dict[str, float], pd.DataFrame]:
     """Does trace quality predict retrieval? Spearman's rho of score and reciprocal rank (0 for a failed triplet) with interval; and R@1 in
-    percent with interval among the worst, middle and best third of the scores (ties stay together)."""
+    percent with interval among the worst, middle and best third of the scores (ties stay together, so there may be fewer groups)."""
     if len(score.verdicts) != len(result.queries):
         raise ValueError(f"{len(score.verdicts)} scores for {len(result.queries)} triplets; both must come from the same run")
     pairs = [(v.score, rank) for v, rank in zip(score.verdicts, result.ranks) if v.score is not None]
@@ -145,12 +145,11 @@ def quality_and_retrieval(score: Score, result: Result) -> tuple[dict[str, float
     rho, low, high = metrics.rank_correlation(scores, [1 / rank if rank else 0.0 for _, rank in pairs])
     thirds = np.digitize(scores, np.quantile(scores, [1 / 3, 2 / 3]), right=True)
     rows = []
-    for number, name in enumerate(("worst third", "middle third", "best third")):
-        ranks = [rank for (_, rank), third in zip(pairs, thirds) if third == number]
-        if ranks:
-            mean, bounds = float(scores[thirds == number].mean()), metrics.recall_interval(ranks, 1)
-            rows.append((name, len(ranks), mean, *(100 * value for value in (metrics.recall_at(ranks, 1), *bounds))))
-    table = pd.DataFrame(rows, columns=["traces", "n", "mean score", "R@1", "low", "high"])
+    for number in sorted(set(thirds.tolist())):
+        ranks, group = [rank for (_, rank), third in zip(pairs, thirds) if third == number], scores[thirds == number]
+        percent = (100 * value for value in (metrics.recall_at(ranks, 1), *metrics.recall_interval(ranks, 1)))
+        rows.append((f"{group.min():.1f} to {group.max():.1f}", len(ranks), *percent))
+    table = pd.DataFrame(rows, columns=["score", "n", "R@1", "low", "high"])
     return {"spearman": rho, "low": low, "high": high, "n": len(pairs)}, table
 
 

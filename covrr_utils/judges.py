@@ -1,7 +1,7 @@
 """The Reasoning Score, 0 to 10: how good is a trace? One interface, several judges; the judge's name and version stand with every score.
 
     slots      against the gold trace, exact: precision, recall and F1 of the assertions of every slot, and of those that change
-    overlap    the share of words that trace and gold text have in common, both ways: a baseline for benchmarks whose gold is prose
+    overlap    the share of words that trace and gold have in common, both ways: a baseline, also where the gold is prose
     outcome    what the description after the edit says of the gold values: the one score that strategies without a trace have too
     model      a backbone or an endpoint with a rubric of ten dimensions (`covrr_utils.model_judge`)
 
@@ -104,7 +104,11 @@ class SlotsJudge:
 
 @dataclass(frozen=True)
 class OverlapJudge:
-    """10 x F1 of how far the gold text's words are covered by the trace's (recall) and the trace's by the gold text's (precision)."""
+    """10 x F1 of how far the gold's words are covered by the trace's (recall) and the trace's by the gold's (precision), slot by slot.
+
+    Where the gold is prose the slots are ignored. Words have no direction: what holds before and what holds after count alike, so a trace
+    in which nothing changes scores high here. A baseline, not a judge of reasoning.
+    """
 
     name: str = "overlap"
     version: str = "overlap-1"
@@ -114,13 +118,19 @@ class OverlapJudge:
         return [self._verdict(case) for case in cases]
 
     def _verdict(self, case: Case) -> Verdict:
-        gold = Counter(stems(case.gold.text() if case.gold else case.gold_text or ""))
+        gold = _words(case.gold, by_slot=True) if case.gold else Counter(stems(case.gold_text or ""))
         if not gold:
             return Verdict(case.id, None, cause="no gold text")
-        ours = Counter(stems(case.trace.text()))
+        ours = _words(case.trace, by_slot=case.gold is not None)
         both = (ours & gold).total()
         parts = {"precision": both / max(ours.total(), 1), "recall": both / gold.total()}
         return Verdict(case.id, 10 * 2 * both / (ours.total() + gold.total()), parts)
+
+
+def _words(trace: ReasoningTrace, by_slot: bool) -> Counter:
+    """How often each stem occurs, by slot or in the whole trace."""
+    pairs = [(slot, stem) for slot in SLOTS for item in getattr(trace, slot) for stem in stems(item)]
+    return Counter(pairs if by_slot else [stem for _, stem in pairs])
 
 
 @dataclass(frozen=True)
