@@ -26,7 +26,11 @@ COUNTERFACTUAL_COLUMNS = ("slot", "replaced", "R@1", "R@1 with gold", "gain", "l
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One triplet of a result. ``kind`` says what came first instead of the target (None for a hit); wrong slots are None where unknown."""
+    """One triplet of a result. ``kind`` says what came first instead of the target (None for a hit).
+
+    The slots that are wrong, None where nothing can be told: in the trace, in the description after the edit, and in what the gallery says
+    of the target.
+    """
 
     id: str
     rank: int | None
@@ -35,10 +39,21 @@ class Diagnosis:
     kind: str | None
     trace_wrong: tuple[str, ...] | None
     said_wrong: tuple[str, ...] | None
+    target_wrong: tuple[str, ...] | None
 
     @property
     def hit(self) -> bool:
         return self.rank == 1
+
+    @property
+    def stage(self) -> str:
+        """The first stage with a mistake: trace, description, gallery (what it says of the target), else embedding; or failed, unexplained."""
+        if self.rank is None:
+            return FAILED
+        if self.said_wrong is None or self.target_wrong is None:
+            return UNEXPLAINED
+        wrong = {"trace": self.trace_wrong, "description": self.said_wrong, "gallery": self.target_wrong}
+        return next((stage for stage, slots in wrong.items() if slots), "embedding")
 
 
 def diagnose(run: Run, result: Result) -> list[Diagnosis]:
@@ -59,6 +74,7 @@ def diagnose(run: Run, result: Result) -> list[Diagnosis]:
             triplet.id, row["rank"], row["cause"], first, kind,
             wrong_in_trace(parse_trace(written), triplet.gold_trace) if written and triplet.gold_trace else None,
             wrong_in_text(record.description.text, triplet.gold_trace) if record and triplet.gold_trace else None,
+            wrong_in_text(texts[triplet.target], triplet.gold_trace) if triplet.target in texts and triplet.gold_trace else None,
         ))
     return found
 
@@ -86,12 +102,20 @@ def wrong_in_text(description: str, gold: ReasoningTrace) -> tuple[str, ...]:
 
 def misses_by_kind(diagnoses: Sequence[Diagnosis]) -> pd.DataFrame:
     """Share of the misses in percent that each kind of video explains, with 95% interval: kind, n, share, low, high, misses."""
-    misses = [diagnosis.kind for diagnosis in diagnoses if not diagnosis.hit]
+    return _shares("kind", [diagnosis.kind for diagnosis in diagnoses if not diagnosis.hit])
+
+
+def misses_by_stage(diagnoses: Sequence[Diagnosis]) -> pd.DataFrame:
+    """Share of the misses in percent by the first stage that made a mistake (`Diagnosis.stage`): stage, n, share, low, high, misses."""
+    return _shares("stage", [diagnosis.stage for diagnosis in diagnoses if not diagnosis.hit])
+
+
+def _shares(what: str, values: Sequence[str]) -> pd.DataFrame:
     rows = []
-    for kind, count in Counter(misses).most_common():
-        low, high = metrics.recall_interval([1 if other == kind else None for other in misses], 1)
-        rows.append({"kind": kind, "n": count, "share": 100 * count / len(misses), "low": 100 * low, "high": 100 * high, "misses": len(misses)})
-    return pd.DataFrame(rows, columns=["kind", "n", "share", "low", "high", "misses"])
+    for value, count in Counter(values).most_common():
+        low, high = metrics.recall_interval([1 if other == value else None for other in values], 1)
+        rows.append((value, count, 100 * count / len(values), 100 * low, 100 * high, len(values)))
+    return pd.DataFrame(rows, columns=[what, "n", "share", "low", "high", "misses"])
 
 
 def wrong_slots(diagnoses: Sequence[Diagnosis]) -> pd.DataFrame:

@@ -106,6 +106,8 @@ def mine(
     At most ``per_kind`` of each kind, those that say most of the target's values first, then in gallery order; never the reference or the
     target.
     """
+    if per_kind < 1 or slack < 0:
+        raise ValueError(f"per_kind must be at least 1 and slack at least 0, got {per_kind} and {slack}")
     gallery, found = Gallery(texts), []
     for triplet in triplets:
         if triplet.id not in traces:

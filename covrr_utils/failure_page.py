@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -59,7 +59,8 @@ def write_failure_page(run: Run, result: Result, hits: bool = False, to: Path | 
         images={classes[video]: uri for video, uri in images.items()}, classes=classes, absent=absent, aspect=aspect, items=items,
         tags=sorted({tag for item in items for tag in item["tags"]}), causes=sorted({item["cause"] for item in items}),
     )
-    path = to or run.folder / (re.sub(r"[^\w.-]+", "-", f"{result.strategy}__{'all' if hits else 'misses'}__seed{result.seed}") + ".html")
+    parts = (result.strategy, result.pooling, result.scheme, f"seed{result.seed}", result.grammar, "all" if hits else "misses")
+    path = to or run.folder / (re.sub(r"[^\w.-]+", "-", "__".join(part for part in parts if part)) + ".html")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, page.encode())
     return path
@@ -84,7 +85,6 @@ def _facts(result: Result, score) -> dict[str, str]:
 def _item(triplet: Triplet, row: Mapping, diagnosis: Diagnosis, record, texts: Mapping[str, str], verdict: Verdict | None) -> dict:
     """Everything that the page shows of one triplet."""
     written = parse_trace(record.extra["trace"]) if record and record.extra["trace"] else None
-    wrong = diagnosis.said_wrong or ()
     hard, top = {video for videos in triplet.distractors.values() for video in videos}, []
     for video, score in zip(row["top"][:SHOWN], row["scores"]):
         kind = "target" if video == triplet.target else kind_of(triplet, video, texts)
@@ -93,7 +93,8 @@ def _item(triplet: Triplet, row: Mapping, diagnosis: Diagnosis, record, texts: M
         "id": triplet.id, "edit": triplet.edit, "tags": list(triplet.tags), "reference": triplet.reference, "target": triplet.target, "top": top,
         "hit": diagnosis.hit, "cause": HIT if diagnosis.hit else diagnosis.kind, "verdict": _verdict(diagnosis),
         "trace": _side_by_side(written, triplet.gold_trace) if written else None, "repairs": _repairs(record),
-        "description": _sentences(record.description.text, wrong) if record else None, "target_text": texts.get(triplet.target),
+        "description": _sentences(record.description.text, diagnosis.said_wrong) if record else None,
+        "target_text": _sentences(texts[triplet.target], diagnosis.target_wrong) if triplet.target in texts else None,
         "score": f"Reasoning Score {verdict.score:.1f} on {SCALE} (slots-1)" if verdict and verdict.score is not None and written else None,
     }
 
@@ -109,6 +110,8 @@ def _verdict(diagnosis: Diagnosis) -> str:
         parts.append(f"Trace wrong in {', '.join(diagnosis.trace_wrong)}." if diagnosis.trace_wrong else "Trace right.")
     if diagnosis.said_wrong is not None:
         parts.append(f"Description wrong in {', '.join(diagnosis.said_wrong)}." if diagnosis.said_wrong else "Description right.")
+    if diagnosis.target_wrong:
+        parts.append(f"The gallery describes the target wrong in {', '.join(diagnosis.target_wrong)}.")
     return " ".join(parts)
 
 
@@ -123,8 +126,9 @@ def _side_by_side(written: ReasoningTrace, gold: ReasoningTrace | None) -> list[
     return rows
 
 
-def _sentences(text: str, wrong: Iterable[str]) -> list[tuple[str, bool]]:
+def _sentences(text: str, wrong: Sequence[str] | None) -> list[tuple[str, bool]]:
     """The description sentence by sentence, each with whether its slot is right; in one piece where there are not five sentences."""
+    wrong = wrong or ()
     parts = [part for part in re.split(r"(?<=[.!?])\s+", text.strip()) if part]
     return [(part, slot not in wrong) for part, slot in zip(parts, SLOTS)] if len(parts) == len(SLOTS) else [(text, not wrong)]
 

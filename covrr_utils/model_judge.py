@@ -105,16 +105,19 @@ def backbone_judge(backbone: Backbone, clip_of: Callable[[str], Clip], seed: int
     return ModelJudge(backbone.name, ask, decides, backbone.batch_size, folder)
 
 
-def endpoint_judge(model: str, url: str, seed: int = 0, structured: bool = True, timeout: float = 120.0, folder: Path | None = None) -> ModelJudge:
+def endpoint_judge(
+    model: str, url: str, seed: int = 0, structured: bool = True, timeout: float = 120.0, retries: int = 3, folder: Path | None = None
+) -> ModelJudge:
     """An OpenAI-compatible endpoint as the judge; it reads texts only. The key, where one is needed, comes from ``COVRR_JUDGE_KEY``.
 
     ``url`` ends in ``/v1`` for most servers; ``structured=False`` for servers that know no JSON schema (the answer is checked all the same).
-    Temperature 0 and ``seed``; connections and overloaded servers are tried again three times, a request that then fails is one verdict
-    without a score. An endpoint that cannot be reached, or refuses key, model or schema, is a `JudgeError` at once.
+    Temperature 0 and ``seed``. Connections and overloaded servers are tried again ``retries`` times, after ``timeout`` seconds each at most; a
+    request that then fails is one verdict without a score. An endpoint that cannot be reached, or refuses key, model or schema, is a
+    `JudgeError`: what was judged until then is kept.
     """
     import openai
 
-    client = openai.OpenAI(base_url=url, api_key=os.environ.get(KEY_VARIABLE) or "none", timeout=timeout, max_retries=3)
+    client = openai.OpenAI(base_url=url, api_key=os.environ.get(KEY_VARIABLE) or "none", timeout=timeout, max_retries=retries)
     schema = {"type": "json_schema", "json_schema": {"name": "rubric", "strict": True, "schema": json.loads(rubric_schema())}}
     options = {"model": model, "temperature": 0, "seed": seed, "max_completion_tokens": ANSWER_TOKENS}
     options |= {"response_format": schema} if structured else {}

@@ -17,6 +17,10 @@ SCALE = "0-10"
 GOLD_TEXT = "reasoned_target_video_description__main"  # the key of the gold reasoning in CoVR-R's label files
 
 
+class NoTraces(ValueError):
+    """A judge of traces, for a strategy that writes none."""
+
+
 @dataclass(frozen=True)
 class Score:
     """The scores of one strategy under one judge: ``mean`` over the ``judged`` of ``triplets``, with its bootstrap interval over triplets.
@@ -85,12 +89,12 @@ def score(run: Run, strategy: str, judge: Judge) -> Score:
 
     Raises
     ------
-    ValueError
+    NoTraces
         If the judge reads traces and the strategy writes none.
     """
     found = cases(run, strategy)
     if judge.reads == "trace" and not any(case.trace for case in found) and not any(case.failure for case in found):
-        raise ValueError(f"{strategy} writes no traces for the judge {judge.name!r} to read; the judge 'outcome' scores its descriptions")
+        raise NoTraces(f"{strategy} writes no traces for the judge {judge.name!r} to read; the judge 'outcome' scores its descriptions")
     return summary(judge, judged(judge, found), strategy, run.backbone.name, f"measured here, {run.benchmark.kind}")
 
 
@@ -127,9 +131,17 @@ def unchanged(trace: ReasoningTrace) -> ReasoningTrace:
 
 
 def agreement(first: Score, second: Score) -> dict[str, float | int | str]:
-    """How far two judges agree on the triplets that both have scored: Spearman's rho with interval, mean absolute difference (points of 10)."""
-    other = {verdict.id: verdict.score for verdict in second.verdicts}
-    pairs = [(v.score, other[v.id]) for v in first.verdicts if v.score is not None and other.get(v.id) is not None]
+    """How far two judges agree on what both have scored themselves: Spearman's rho with interval, mean absolute difference (points of 10).
+
+    Triplets without a usable trace score 0 under every judge; that is no agreement, and they are left out.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than three such triplets.
+    """
+    other = {verdict.id: verdict.score for verdict in second.verdicts if verdict.cause is None}
+    pairs = [(verdict.score, other[verdict.id]) for verdict in first.verdicts if verdict.cause is None and verdict.id in other]
     if len(pairs) < 3:
         raise ValueError(f"{first.judge} and {second.judge} have scored {len(pairs)} triplets in common; agreement needs at least three")
     one, two = np.array(pairs).T
