@@ -30,7 +30,7 @@ _ARROWS = re.compile(r"\s*(?:->|→|=>|⇒|⟶)\s*")
 _SLOT_LINE = re.compile(rf"^[\s\-*#\"'{{]*({'|'.join([*SLOTS, *ALIASES])})[\s*\"']*[:=]\s*(.*)$", re.IGNORECASE)
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s")
 _FENCE = re.compile(r"^\s*```\w*\s*$")
-_OBJECT = re.compile(rf"\{{\s*[\"'](?:{'|'.join([*SLOTS, *ALIASES])})[\"']\s*:", re.IGNORECASE)
+_OBJECT = re.compile(rf"\{{[^{{}}]*?[\"'](?:{'|'.join([*SLOTS, *ALIASES])})[\"']\s*:", re.IGNORECASE)
 
 
 class TraceError(ValueError):
