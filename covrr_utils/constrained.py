@@ -133,12 +133,14 @@ class GrammarProcessor(LogitsProcessor):
         for row, matcher in enumerate(self.matchers):
             if not matcher.is_terminated():
                 matcher.fill_next_token_bitmask(self.bitmask, row)
-        allowed = _unpack(self.bitmask, scores.shape[1])
+        masked = scores.clone()
+        xgrammar.apply_token_bitmask_inplace(masked, self.bitmask.to(scores.device))
         for row, matcher in enumerate(self.matchers):
             if self.shortest and not matcher.is_terminated() and self._must_close(input_ids[row, self.prompt_tokens :]):
-                closers = allowed[row] & self.compiled.closing
-                allowed[row] = closers if closers.any() else allowed[row]
-        return scores.masked_fill(~allowed.to(scores.device), float("-inf"))
+                closers = self.compiled.closing.to(scores.device) & (masked[row] > float("-inf"))
+                if closers.any():
+                    masked[row, ~closers] = float("-inf")
+        return masked
 
     def _must_close(self, generated: torch.LongTensor) -> bool:
         """Whether the tokens left are only just enough for the slots that are still to come."""
@@ -148,9 +150,3 @@ class GrammarProcessor(LogitsProcessor):
         text = self.compiled.tokenizer.decode(generated, skip_special_tokens=True)
         begun = sum(f"{slot}: " in text or f'"{slot}": ' in text for slot in SLOTS)
         return left < len("".join(self.shortest[begun:])) + _MARGIN
-
-
-def _unpack(bitmask: torch.Tensor, width: int) -> torch.Tensor:
-    """(B, ceil(V / 32)) int32 -> (B, V) bool."""
-    bits = torch.arange(32, dtype=torch.int32)
-    return ((bitmask[:, :, None] >> bits) & 1).bool().flatten(1)[:, :width]

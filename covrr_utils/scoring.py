@@ -93,7 +93,8 @@ def score(run: Run, strategy: str, judge: Judge) -> Score:
         If the judge reads traces and the strategy writes none.
     """
     found = cases(run, strategy)
-    if judge.reads == "trace" and not any(case.trace for case in found) and not any(case.failure for case in found):
+    answered = [case for case in found if case.failure is None]
+    if judge.reads == "trace" and answered and not any(case.trace for case in answered):
         raise NoTraces(f"{strategy} writes no traces for the judge {judge.name!r} to read; the judge 'outcome' scores its descriptions")
     return summary(judge, judged(judge, found), strategy, run.backbone.name, f"measured here, {run.benchmark.kind}")
 

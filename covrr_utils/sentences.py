@@ -15,7 +15,7 @@ SAID = 0.75  # a value counts as said from this share of its words on: "zooming 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _EMPTY = {"a", "an", "the", "is", "are", "it", "its"}
-_ENDINGS = ("ing", "ed", "es", "s")
+_ENDINGS = ("ing", "ed", "es", "ly", "s")
 
 
 def stems(text: str) -> tuple[str, ...]:
