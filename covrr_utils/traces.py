@@ -29,6 +29,7 @@ ALIASES = {"state": "states", "action": "actions", "scenes": "scene", "cameras":
 _ARROWS = re.compile(r"\s*(?:->|→|=>|⇒|⟶)\s*")
 _SLOT_LINE = re.compile(rf"^[\s\-*#\"'{{]*({'|'.join([*SLOTS, *ALIASES])})[\s*\"']*[:=]\s*(.*)$", re.IGNORECASE)
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s")
+_EDGES = re.compile(r"^[\s\-*•,\[\]\"'}`.]+|[\s\-*•,\[\]\"'}`.]+$")
 _FENCE = re.compile(r"^\s*```\w*\s*$")
 _OBJECT = re.compile(rf"\{{[^{{}}]*?[\"'](?:{'|'.join([*SLOTS, *ALIASES])})[\"']\s*:", re.IGNORECASE)
 
@@ -161,8 +162,8 @@ def _as_asked(text: str, trace: ReasoningTrace, form: str) -> bool:
 
 
 def _assertion(item: str) -> str:
-    """One assertion without list marks and quotes around it, its arrow written ``->``."""
-    return f" {ARROW} ".join(part for part in _ARROWS.split(item.strip(" \t-*•,[]\"'}`.")) if part)
+    """One assertion without list marks and quotes around its parts, its arrow written ``->``."""
+    return f" {ARROW} ".join(part for piece in _ARROWS.split(item) if (part := _EDGES.sub("", piece)))
 
 
 def _from_lines(text: str, repairs: list[str]) -> dict[str, list[str]]:
