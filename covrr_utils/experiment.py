@@ -80,6 +80,11 @@ class Run:
         """Where this run's results go: ``runs/<benchmark>/<backbone>/results``."""
         return paths.runs_dir() / self.benchmark.name / Path(self.config.backbone).name / "results"
 
+    @property
+    def quality_folder(self) -> Path:
+        """Where scores, failure pages and mined distractors go: ``runs/<benchmark>/<backbone>/quality``."""
+        return self.folder.parent / "quality"
+
     def clip(self, video: str) -> Clip:
         """The sampled frames of one video of the benchmark; `ClipError` when it cannot be read."""
         return read_clip(self.benchmark.video_path(video), self.backbone.sampling, video)

@@ -36,7 +36,7 @@ MEANINGS = {
 
 
 def write_failure_page(run: Run, result: Result, hits: bool = False, to: Path | None = None) -> Path:
-    """Write the page of ``result`` and return its path (default: beside the run's results); ``hits`` shows found triplets too."""
+    """Write the page of ``result`` and return its path (default: in the run's quality folder); ``hits`` shows found triplets too."""
     diagnoses = diagnose(run, result)
     records, _ = run.queries(result.strategy)
     texts = {video: record.description.text for video, record in run.gallery()[0].items()}
@@ -60,7 +60,7 @@ def write_failure_page(run: Run, result: Result, hits: bool = False, to: Path | 
         tags=sorted({tag for item in items for tag in item["tags"]}), causes=sorted({item["cause"] for item in items}),
     )
     parts = (result.strategy, result.pooling, result.scheme, f"seed{result.seed}", result.grammar, "all" if hits else "misses")
-    path = to or run.folder / (re.sub(r"[^\w.-]+", "-", "__".join(part for part in parts if part)) + ".html")
+    path = to or run.quality_folder / (re.sub(r"[^\w.-]+", "-", "__".join(part for part in parts if part)) + ".html")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, page.encode())
     return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import textwrap
 from pathlib import Path
 
@@ -11,7 +12,6 @@ from covrr_utils import paths
 
 OWN_JUDGES = ("slots", "overlap", "outcome")
 MODEL_JUDGES = ("backbone", "endpoint")
-SEEN_AS_SCORE = ("judge", "version", "scale", "strategy", "backbone", "kind", "triplets", "judged", "mean", "interval", "parts", "causes")
 
 
 def _run(arguments: argparse.Namespace):
@@ -44,7 +44,7 @@ def _judge(name: str, arguments: argparse.Namespace, run):
 def command_score(arguments: argparse.Namespace) -> int:
     """Reasoning Score, validity of the traces and relation to R@1, for every strategy."""
     from covrr_utils.diagnostics import quality_and_retrieval
-    from covrr_utils.scoring import NoTraces, agreement, cases, judged, sabotaged, score, summary
+    from covrr_utils.scoring import NoTraces, agreement, cases, judged, sabotaged, save_score, score, summary
 
     run = _run(arguments)
     judge = _judge(arguments.judge, arguments, run)
@@ -58,11 +58,11 @@ def command_score(arguments: argparse.Namespace) -> int:
         except NoTraces as error:
             rows.append(row | {"note": str(error)})
             continue
-        row |= {name: getattr(found, name) for name in SEEN_AS_SCORE} | {"line": found.line()}
+        row |= found.said() | {"line": found.line(), "file": paths.relative(save_score(found, run.quality_folder, run.config))}
         if found.judged:
-            row["spearman with 1/rank"] = quality_and_retrieval(found, result)[0]
+            row["spearman with 1/rank"] = _measured(quality_and_retrieval(found, result)[0])
         if against:
-            row["agreement"] = agreement(found, score(run, strategy, against))
+            row["agreement"] = _measured(agreement(found, score(run, strategy, against)))
         if arguments.sabotage:
             tried = {name: judged(judge, changed) for name, changed in sabotaged(cases(run, strategy)).items()}
             row["sabotage"] = {name: summary(judge, verdicts, strategy, "", "").mean for name, verdicts in tried.items() if verdicts}
@@ -86,13 +86,24 @@ def _lines(row: dict) -> list[str]:
     if row.get("parts"):
         parts = ", ".join(f"{name} {value:.2f}" for name, value in row["parts"].items())
         lines += textwrap.wrap(parts, 110, initial_indent="  ", subsequent_indent="  ")
-    if "spearman with 1/rank" in row:
-        lines.append("  score and 1/rank: Spearman's rho {spearman:.2f} [{low:.2f}, {high:.2f}], n {n}".format(**row["spearman with 1/rank"]))
-    if "agreement" in row:
-        lines.append("  agreement with {second}: rho {spearman:.2f} [{low:.2f}, {high:.2f}], n {n}, mean absolute difference "
-                     "{mean absolute difference:.2f}".format(**row["agreement"]))
+    if found := row.get("spearman with 1/rank"):
+        lines.append(f"  score and 1/rank: {_rho(found)}")
+    if found := row.get("agreement"):
+        lines.append(f"  agreement with {found['second']}: {_rho(found)}, mean absolute difference {found['mean absolute difference']:.2f}")
     lines += [f"  {name}: {value:.2f}" for name, value in row.get("sabotage", {}).items()]
+    lines += [f"  every verdict: {row['file']}"] if "file" in row else []
     return lines
+
+
+def _measured(found: dict) -> dict:
+    """The same with None where a number is undefined."""
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in found.items()}
+
+
+def _rho(found: dict) -> str:
+    if found["spearman"] is None:
+        return f"no rho, one of the two does not vary, n {found['n']}"
+    return "Spearman's rho {spearman:.2f} [{low:.2f}, {high:.2f}], n {n}".format(**found)
 
 
 def command_report(arguments: argparse.Namespace) -> int:
@@ -117,7 +128,7 @@ def command_mine(arguments: argparse.Namespace) -> int:
 
     run = _run(arguments)
     mined = mine_run(run, arguments.traces, arguments.per_kind, arguments.slack)
-    path = arguments.to or run.folder / f"distractors__{arguments.traces}.json"
+    path = arguments.to or run.quality_folder / f"distractors__{arguments.traces}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = {item.triplet: {"distractors": item.distractors, "twins": item.twins} for item in mined}
     write_atomically(path, (json.dumps(rows, ensure_ascii=False, indent=1) + "\n").encode())
@@ -152,7 +163,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     mine.add_argument("--slack", type=int, default=0, help="how many values of a video may fit nowhere (default: 0)")
     mine.set_defaults(call=command_mine)
     for sub in (report, mine):
-        sub.add_argument("--to", type=Path, metavar="FILE", help="where to write (default: beside the run's results)")
+        sub.add_argument("--to", type=Path, metavar="FILE", help="where to write (default: in runs/<benchmark>/<backbone>/quality)")
     for sub in (score, report, mine):
         sub.add_argument("--benchmark", default="mini", help="embedded benchmark or path of a .benchmark.json (default: mini)")
         sub.add_argument("--backbone", default="mini-3m", help="embedded backbone, checkpoint folder or hub id (default: mini-3m)")

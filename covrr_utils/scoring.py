@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
-from covrr_utils import metrics
+from covrr_utils import metrics, paths
+from covrr_utils.config import RunConfig
 from covrr_utils.experiment import Run
 from covrr_utils.judges import Case, Judge, Verdict
+from covrr_utils.store import write_atomically
 from covrr_utils.traces import SLOTS, ReasoningTrace, parse_trace
 
 SCALE = "0-10"
@@ -41,6 +46,10 @@ class Score:
     causes: dict[str, int]
     verdicts: tuple[Verdict, ...] = field(repr=False, default=())
     scale: str = SCALE
+
+    def said(self) -> dict:
+        """Everything but the verdicts."""
+        return {key: value for key, value in asdict(self).items() if key != "verdicts"}
 
     def line(self) -> str:
         """The score as it should be printed: never without judge, version, scale and denominator."""
@@ -108,6 +117,26 @@ def summary(judge: Judge, verdicts: Sequence[Verdict], strategy: str, backbone: 
         judge.name, judge.version, strategy, backbone, kind, len(verdicts), len(scores), float(np.mean(scores)) if scores else None,
         metrics.bootstrap_interval(scores) if scores else None, parts, dict(Counter(v.cause for v in verdicts if v.cause)), tuple(verdicts),
     )
+
+
+def save_score(score: Score, folder: Path, config: RunConfig) -> Path:
+    """Write a score with every verdict to ``score__<strategy>__<judge>__seed<seed>.json`` (grammar and limit in its name where set)."""
+    limit = None if config.limit is None else f"first{config.limit}"
+    parts = ("score", score.strategy, score.judge, f"seed{config.seed}", config.grammar, limit)
+    path = folder / (re.sub(r"[^\w.-]+", "-", "__".join(part for part in parts if part)) + ".json")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, (json.dumps(asdict(score), ensure_ascii=False, indent=1) + "\n").encode())
+    return path
+
+
+def load_scores(folder: Path | None = None) -> list[dict]:
+    """Every stored score below ``folder`` (default: ``runs/``) without its verdicts, with its benchmark's name, in path order."""
+    found = []
+    for path in sorted((folder or paths.runs_dir()).glob("*/*/quality/score__*.json")):
+        data = json.loads(path.read_text(encoding="utf-8"))
+        data.pop("verdicts")
+        found.append({"benchmark": path.parents[2].name, **data})
+    return found
 
 
 def sabotaged(cases: Sequence[Case]) -> dict[str, list[Case]]:

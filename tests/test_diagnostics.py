@@ -29,7 +29,7 @@ from covrr_utils.failure_page import write_failure_page
 from covrr_utils.judges import SlotsJudge, Verdict
 from covrr_utils.mini.build import shots_of
 from covrr_utils.mini.world import ACTIONS, CAMERAS, COLOURS, KINDS, LIGHTS, PLACES, TEMPI
-from covrr_utils.scoring import NoTraces, score, summary
+from covrr_utils.scoring import NoTraces, load_scores, score, summary
 from covrr_utils.sentences import said, slot_words, stems
 from covrr_utils.traces import SLOTS, ReasoningTrace, parse_trace
 
@@ -185,10 +185,17 @@ def test_the_commands(small_benchmark, runs, capsys, tmp_path):
     assert cli.main(["score", *shared, "--judge", "outcome", "--json"]) == 0
     rows = {row["strategy"]: row for row in json.loads(capsys.readouterr().out)}
     assert set(rows) == {"single_stage", "two_stage"} and 0 <= rows["single_stage"]["mean"] <= 10 and rows["two_stage"]["version"] == "outcome-1"
+    assert cli.main(["score", *shared, "--strategies", "gold_trace", "--limit", "2"]) == 0
+    assert "gold_trace: 10.00" in (said := capsys.readouterr().out) and "one of the two does not vary" in said
     assert cli.main(["report", *shared, "--to", str(tmp_path / "page.html")]) == 0 and (tmp_path / "page.html").is_file()
     assert "open it in a browser" in capsys.readouterr().out
     assert cli.main(["mine", *shared, "--to", str(tmp_path / "mined.json")]) == 0 and "labelled distractors found" in capsys.readouterr().out
     assert set(json.loads((tmp_path / "mined.json").read_text())) == {triplet.id for triplet in load_benchmark(small_benchmark).triplets}
+    assert cli.main(["results"]) == 0 and "valid traces" in capsys.readouterr().out, "what else lies in the run's folder is no result"
+    stored = {(row["benchmark"], row["strategy"], row["judge"]) for row in load_scores()}
+    assert stored == {("small", *pair) for pair in (
+        ("two_stage", "slots"), ("gold_trace", "slots"), ("single_stage", "outcome"), ("two_stage", "outcome"),
+    )}
     for arguments, message in (
         (["score", *shared, "--judge", "endpoint"], "needs --model NAME and --url ADDRESS"),
         (["mine", *shared, "--traces", "single_stage"], "no traces from 'single_stage'"),
