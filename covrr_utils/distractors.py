@@ -8,6 +8,7 @@ A triplet's trace says what holds before and after the edit, row by row. A galle
     says nothing changed                                              is ``unchanged``
     says all but the object's rows, of another object                 is ``other_object``
     says all but one value, of the same object                        is ``near``
+    is of the same object, and wrong in several values                is ``same_object``
 
 and everything else is ``unrelated``. An edit asks for the changes whose value its words name; where it names none (an implicit edit: "the
 sun comes up"), words alone cannot tell ``literal`` from ``effect_only``, and both are ``partial``. Descriptions are written by a model
@@ -28,7 +29,7 @@ from covrr_utils.sentences import SAID, said, slot_words, stems
 from covrr_utils.traces import ReasoningTrace, parse_trace
 
 MINED = ("literal", "effect_only", "partial", "other_object", "near")
-KINDS = ("twin", *MINED, "unchanged", "unrelated")
+KINDS = ("twin", *MINED, "unchanged", "same_object", "unrelated")
 PARTIAL = ("literal", "effect_only", "partial")
 
 
@@ -79,6 +80,7 @@ class Gallery:
             "partial": mixed,
             "other_object": ~same_object & ((~holds[elsewhere]).sum(axis=0) <= slack),
             "near": same_object & (holds.sum(axis=0) >= len(rows) - 1 - slack),
+            "same_object": same_object,
         }
         return np.select(list(conditions.values()), list(conditions), default="unrelated"), holds.sum(axis=0)
 

@@ -30,7 +30,8 @@ HIT = "hit"
 MEANINGS = {
     "literal": "(the edit taken at its word, without its after-effects)", "effect_only": "(the after-effects, without what was asked)",
     "partial": "(some of the changes)", "other_object": "(right, but of another object)", "near": "(one value differs)",
-    "twin": "(described just like the target)", "unchanged": "(described like the reference)", "unrelated": "(several values differ)",
+    "twin": "(described just like the target)", "unchanged": "(described like the reference)",
+    "same_object": "(the right object, several values differ)", "unrelated": "(another object, several values differ)",
     FAILED: "(never ranked: see the cause)", UNEXPLAINED: "(no gold trace to tell by)",
 }
 

@@ -67,7 +67,7 @@ def test_kinds_by_hand():
     kinds, _ = gallery.kinds(GOLD, asked_rows(GOLD, "Heat the egg."))
     assert [kind for name, kind in zip(TEXTS, kinds) if name in ("asked", "effects")] == ["partial", "partial"], "the words name no change"
     blurred = Gallery({"a": text("green egg", action="rolls", tempo="fast")})
-    assert [str(blurred.kinds(GOLD, slack=slack)[0][0]) for slack in (0, 1)] == ["unrelated", "partial"]
+    assert [str(blurred.kinds(GOLD, slack=slack)[0][0]) for slack in (0, 1)] == ["same_object", "partial"]
     with pytest.raises(ValueError, match="an empty trace"):
         gallery.kinds(ReasoningTrace())
 
