@@ -22,6 +22,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from covrr_utils import paths
 from covrr_utils.clips import Clip, Sampling
+from covrr_utils.constrained import Compiled, GrammarProcessor, check_form, compile_form
 from covrr_utils.descriptions import Description
 
 
@@ -39,7 +40,10 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Decoding:
-    """How text is generated: greedy by default. Temperature, top_p and top_k matter only when sampling."""
+    """How text is generated: greedy by default. Temperature, top_p and top_k matter only when sampling.
+
+    ``grammar`` constrains the text to a form of `covrr_utils.constrained`: ``lines`` or ``json`` for traces, or the text of a JSON schema.
+    """
 
     max_new_tokens: int = 256
     do_sample: bool = False
@@ -47,9 +51,15 @@ class Decoding:
     top_p: float = 1.0
     top_k: int = 0
     seed: int = 0
+    grammar: str | None = None
+
+    def __post_init__(self):
+        if self.grammar is not None:
+            check_form(self.grammar)
 
     def to_dict(self) -> dict:
-        return asdict(self)
+        """What decides the text; the grammar only where there is one."""
+        return {name: value for name, value in asdict(self).items() if name != "grammar" or value is not None}
 
 
 def backbones() -> dict[str, Path]:
@@ -80,6 +90,7 @@ class Backbone:
         self.end_ids = sorted({*ends, processor.tokenizer.eos_token_id})
         self.max_new_tokens = own.max_new_tokens or Decoding.max_new_tokens
         self.generated_tokens = 0  # by all calls so far: what strategies cost
+        self._compiled: dict[str, Compiled] = {}
         model.generation_config = GenerationConfig()  # the checkpoint's sampling habits must not leak into greedy runs
 
     @classmethod
@@ -218,6 +229,15 @@ class Backbone:
             pad_token_id=self.processor.tokenizer.pad_token_id, return_dict_in_generate=True, output_logits=True,
         )
 
+    def _processors(self, inputs, decoding: Decoding) -> list[GrammarProcessor]:
+        """The grammar's processor for one call of ``generate``; none without a grammar. Each grammar is compiled once per backbone."""
+        if decoding.grammar is None:
+            return []
+        if decoding.grammar not in self._compiled:
+            vocabulary = self.model.get_output_embeddings().weight.shape[0]
+            self._compiled[decoding.grammar] = compile_form(decoding.grammar, self.processor.tokenizer, vocabulary, self.end_ids)
+        return [GrammarProcessor(self._compiled[decoding.grammar], inputs["input_ids"].shape[1], decoding.max_new_tokens)]
+
     @torch.inference_mode()
     def _generate(self, prompts: Sequence[Prompt], decoding: Decoding, blocks: Sequence[torch.nn.Module]) -> list[Description]:
         """Generate for one batch. Sampling is seeded by the decoding's seed and the batch's own texts and clips, not by what ran before."""
@@ -233,7 +253,7 @@ class Backbone:
             for block, kept in zip(blocks, layers):
                 hooks.callback(block.register_forward_hook(lambda module, args, out, kept=kept: kept.append(_newest(out))).remove)
             inputs = self.inputs(prompts)
-            output = self.model.generate(**inputs, generation_config=self._config(decoding))
+            output = self.model.generate(**inputs, generation_config=self._config(decoding), logits_processor=self._processors(inputs, decoding))
         new = output.sequences[:, inputs["input_ids"].shape[1] :].cpu()
         if len(states) != new.shape[1] or states[0].shape[0] != len(prompts):
             raise RuntimeError(

@@ -1,4 +1,5 @@
-"""The command line: ``covrr run``, ``covrr rerun``, ``covrr results``, ``covrr benchmarks``, ``covrr backbones``."""
+"""The command line: ``covrr run``, ``covrr rerun``, ``covrr results``, ``covrr benchmarks``, ``covrr backbones``; score, report and mine
+are in `covrr_utils.quality_cli`."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from covrr_utils import paths
+from covrr_utils import paths, quality_cli
 
 if TYPE_CHECKING:
     from covrr_utils.reruns import Execution
@@ -37,7 +38,9 @@ def results_table(results: Sequence[dict]) -> str:
             "kind": r["kind"], "benchmark": r["benchmark"], "gallery": f"{r['gallery']} ({r['gallery_size']:,})", "backbone": r["backbone"],
             "strategy": r["strategy"], "pooling": r["pooling"], "scheme": r["scheme"] if r["pooling"] == "weighted_mean" else "-",
             "source": r["source"], "seed": r["seed"],
-            "n": r["triplets"], "coverage": f"{r['coverage']:.3f}", **{f"R@{k}": f"{100 * value:.2f}" for k, value in r["recall"].items()},
+            "n": r["triplets"], "coverage": f"{r['coverage']:.3f}",
+            "valid traces": f"{r['validity']['rate']:.3f}" if r.get("validity") else "-",
+            **{f"R@{k}": f"{100 * value:.2f}" for k, value in r["recall"].items()},
             "R@1 95%": "{:.1f}-{:.1f}".format(*(100 * bound for bound in r["interval"]["1"])),
         }
         for r in results
@@ -171,6 +174,7 @@ def parser() -> argparse.ArgumentParser:
     rerun.add_argument("--parameters", type=Path, metavar="FILE", help="yaml with notebook parameters, such as notebooks/parameters/*.yaml")
     rerun.add_argument("--force", action="store_true", help="execute also what is done already")
     rerun.set_defaults(call=command_rerun)
+    quality_cli.add_commands(commands)
     for name, call, help_ in (
         ("backbones", command_backbones, "the embedded backbones"),
         ("benchmarks", command_benchmarks, "the embedded benchmarks"),

@@ -30,6 +30,7 @@ class RunConfig:
     samples: int = 5
     synthesis: str = "vote"
     max_new_tokens: int | None = None
+    grammar: str | None = None
     device: str = "auto"
 
     def __post_init__(self):
@@ -41,7 +42,7 @@ class RunConfig:
         object.__setattr__(self, "layers", tuple(self.layers))
         for name in self.strategies:
             strategy(name)
-        Settings(samples=self.samples, synthesis=self.synthesis)
+        Settings(samples=self.samples, synthesis=self.synthesis, grammar=self.grammar)
         for name, value, known in (("pooling", self.pooling, POOLINGS), ("scheme", self.scheme, WEIGHTINGS)):
             if value not in known:
                 raise ValueError(f"unknown {name} {value!r}; known: {', '.join(known)}")

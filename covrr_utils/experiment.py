@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
@@ -26,6 +27,10 @@ from covrr_utils.pooling import IDF, PREDICTS, NothingToPool, WordFrequencies, p
 from covrr_utils.results import Result, save_result
 from covrr_utils.retrieval import rank_of_target, similarities, top
 from covrr_utils.store import Collection, Store, digest
+from covrr_utils.traces import ReasoningTrace
+
+if TYPE_CHECKING:
+    from covrr_utils.reasoning import Query
 
 SHOWN = 10  # how many of the best gallery videos a result keeps per query
 
@@ -75,6 +80,11 @@ class Run:
         """Where this run's results go: ``runs/<benchmark>/<backbone>/results``."""
         return paths.runs_dir() / self.benchmark.name / Path(self.config.backbone).name / "results"
 
+    @property
+    def quality_folder(self) -> Path:
+        """Where scores, failure pages and mined distractors go: ``runs/<benchmark>/<backbone>/quality``."""
+        return self.folder.parent / "quality"
+
     def clip(self, video: str) -> Clip:
         """The sampled frames of one video of the benchmark; `ClipError` when it cannot be read."""
         return read_clip(self.benchmark.video_path(video), self.backbone.sampling, video)
@@ -107,34 +117,62 @@ class Run:
     def queries(self, strategy: str) -> tuple[dict[str, Record], dict[str, Failure]]:
         """Descriptions after the edit of all triplets by triplet id, and the failures.
 
-        A record's extra holds ``trace`` and ``samples``, and what the triplet cost, as its share of its batch: ``tokens`` written in all
-        steps, ``seconds``.
+        A record's extra holds ``trace``, ``samples`` and ``written`` (the trace to the letter), and what the triplet cost, as its
+        share of its batch: ``tokens`` written in all steps, ``seconds``.
         """
         from covrr_utils import reasoning
 
         if strategy not in self._queries:
             ask = reasoning.strategy(strategy)
             sampled = {"samples": self.config.samples, "synthesis": self.config.synthesis, "seed": self.config.seed}
-            settings = reasoning.Settings(self.decoding, layers=self.config.layers, **sampled)
+            settings = reasoning.Settings(self.decoding, layers=self.config.layers, grammar=self.config.grammar, **sampled)
             asked = [prompts.single_stage("E"), prompts.trace("E"), prompts.after_trace("E", "R"), prompts.synthesis("E", ["R"])]
-            key = self._key(asked) | {"strategy": strategy} | (sampled if strategy == "self_consistency" else {})
+            key = self._key(asked) | {"strategy": strategy, "extra": "trace, samples, written"}
+            key |= sampled if strategy == "self_consistency" else {}
+            key |= {"grammar": self.config.grammar} if self._grammar(strategy) else {}
             triplets = {triplet.id: triplet for triplet in self.benchmark.triplets}
 
             def answer(items: Sequence[tuple[str, Clip]]) -> tuple[list[Record], list[Failure]]:
-                written, begun = self.backbone.generated_tokens, time.perf_counter()
+                begun = self.backbone.generated_tokens, time.perf_counter()
                 found, failures = ask(self.backbone, [(triplets[id_], clip) for id_, clip in items], settings)
-                cost = {
-                    "tokens": (self.backbone.generated_tokens - written) / len(items), "seconds": (time.perf_counter() - begun) / len(items),
-                }
-                records = [
-                    Record(query.triplet, query.description, {"trace": query.trace.text() if query.trace else None, "samples": query.samples} | cost)
-                    for query in found
-                ]
-                return records, failures
+                return self._records(found, len(items), *begun), failures
 
             wanted = {id_: (id_, t.reference, _identity(t, strategy)) for id_, t in triplets.items()}
             self._queries[strategy] = self._through_store(self.store.collection("queries", key), wanted, answer, strategy)
         return self._queries[strategy]
+
+    def given(self, name: str, traces: Mapping[str, ReasoningTrace]) -> tuple[dict[str, Record], dict[str, Failure]]:
+        """Stage 2 alone: descriptions after the edit, given ``traces`` of your own (by triplet id), whatever wrote them.
+
+        They are kept under ``name``, which `queries` and `evaluate` then take like a strategy's. A triplet without a trace is a failure.
+        """
+        from covrr_utils import reasoning
+
+        if name in reasoning.STRATEGIES:
+            raise ValueError(f"{name!r} is a strategy; give these traces another name")
+        triplets = {triplet.id: triplet for triplet in self.benchmark.triplets if triplet.id in traces}
+        settings = reasoning.Settings(self.decoding, layers=self.config.layers)
+
+        def answer(items: Sequence[tuple[str, Clip]]) -> tuple[list[Record], list[Failure]]:
+            begun = self.backbone.generated_tokens, time.perf_counter()
+            found = reasoning.described(self.backbone, [(triplets[id_], clip) for id_, clip in items], traces, settings)
+            return self._records(found, len(items), *begun), []
+
+        wanted = {id_: (id_, t.reference, f"{t.edit}\n{traces[id_].text()}") for id_, t in triplets.items()}
+        collection = self.store.collection("queries", self._key(prompts.after_trace("E", "R")) | {"strategy": "given"})
+        found, failures = self._through_store(collection, wanted, answer, name)
+        missing = [triplet.id for triplet in self.benchmark.triplets if triplet.id not in traces]
+        failures |= {id_: Failure(id_, "trace", "no trace given", f"{name!r} holds no trace for this triplet") for id_ in missing}
+        self._queries[name] = found, failures
+        return self._queries[name]
+
+    def validity(self, strategy: str) -> dict | None:
+        """How many of the traces that a strategy wrote were as asked for, see `covrr_utils.reasoning.validity`."""
+        from covrr_utils import reasoning
+
+        records, failures = self.queries(strategy)
+        several = self.config.samples if strategy == "self_consistency" and self.config.synthesis == "vote" else 1
+        return reasoning.validity(records.values(), failures.values(), several)
 
     def evaluate(
         self, strategy: str, pooling: str | None = None, scheme: str | None = None, source: str | None = None, save: bool = True
@@ -153,8 +191,9 @@ class Run:
             scores = dict(zip(asked, found, strict=True))
         costs = [record.extra for record in queries.values()]
         cost = {f"{what}_per_query": float(np.mean([extra[what] for extra in costs])) for what in ("tokens", "seconds")} if costs else {}
+        said = {"grammar": self._grammar(strategy), "validity": self.validity(strategy), **cost}
         return self.ranked(
-            strategy, scores, list(gallery), query_failures, gallery_failures, save, pooling=pooling, scheme=scheme, source=source, **cost
+            strategy, scores, list(gallery), query_failures, gallery_failures, save, pooling=pooling, scheme=scheme, source=source, **said
         )
 
     def pooled(self, records: Mapping[str, Record], failures: Mapping[str, Failure], pooling: str, scheme: str, source: str = PREDICTS):
@@ -170,7 +209,7 @@ class Run:
 
     def ranked(
         self, name: str, scores: Mapping[str, np.ndarray], videos: Sequence[str], query_failures: Mapping[str, Failure],
-        gallery_failures: Mapping[str, Failure], save: bool = True, pooling: str = "-", scheme: str = "-", source: str = "-", **cost: float,
+        gallery_failures: Mapping[str, Failure], save: bool = True, pooling: str = "-", scheme: str = "-", source: str = "-", **said: object,
     ) -> Result:
         """The result of any way of scoring: ``scores`` holds for each triplet id its similarity with every one of ``videos``.
 
@@ -199,12 +238,21 @@ class Run:
             backbone=self.backbone.name, weights_hash=self.backbone.weights_hash, strategy=name, pooling=pooling, scheme=scheme, source=source,
             seed=self.config.seed, triplets=len(rows), coverage=sum(rank is not None for rank in ranks) / len(rows),
             recall=metrics.recalls(ranks), interval={str(k): metrics.recall_interval(ranks, k) for k in metrics.KS},
-            failures=dict(Counter(row["cause"] for row in rows if row["cause"])), queries=rows, **cost,
+            failures=dict(Counter(row["cause"] for row in rows if row["cause"])), queries=rows, **said,
         )
         if save:
             samples = self.config.samples if name == "self_consistency" else None
             save_result(result, self.folder, self.config.limit, samples)
         return result
+
+    def _grammar(self, strategy: str) -> str | None:
+        """The grammar that constrains this strategy's traces; None where it writes none."""
+        return self.config.grammar if strategy in ("two_stage", "self_consistency") else None
+
+    def _records(self, queries: Sequence[Query], asked: int, tokens: int, begun: float) -> list[Record]:
+        """Records of queries answered together, with what each of the ``asked`` triplets cost since the token count and clock given."""
+        cost = {"tokens": (self.backbone.generated_tokens - tokens) / asked, "seconds": (time.perf_counter() - begun) / asked}
+        return [Record(query.triplet, query.description, query.extra() | cost) for query in queries]
 
     def _key(self, asked: object) -> dict[str, object]:
         backbone = self.backbone

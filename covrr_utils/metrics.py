@@ -11,7 +11,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest, bootstrap, false_discovery_control
+from scipy.stats import binomtest, bootstrap, false_discovery_control, rankdata
 
 KS = (1, 5, 10, 50)
 LEVEL = 0.95
@@ -69,6 +69,23 @@ def recall_interval(ranks: Sequence[int | None], k: int, level: float = LEVEL) -
         found = binomtest(int(hits.sum()), len(hits)).proportion_ci(level, method="wilson")
         return float(found.low), float(found.high)
     return bootstrap_interval(hits, level)
+
+
+def rank_correlation(first: Sequence[float], second: Sequence[float], level: float = LEVEL, resamples: int = 2000, seed: int = 0):
+    """Spearman's rho of two values per triplet and its percentile bootstrap interval, triplets drawn with replacement: (rho, low, high).
+
+    Undefined, three NaN, where one of the two does not vary; resamples in which one does not vary are drawn again.
+    """
+    pairs = np.stack([np.asarray(first, np.float64), np.asarray(second, np.float64)])
+    if pairs.shape[1] < 3 or (pairs == pairs[:, :1]).all(axis=1).any():
+        return float("nan"), float("nan"), float("nan")
+    rng, found = np.random.default_rng(seed), []
+    while len(found) < resamples:
+        drawn = pairs[:, rng.integers(0, pairs.shape[1], pairs.shape[1])]
+        if not (drawn == drawn[:, :1]).all(axis=1).any():
+            found.append(np.corrcoef(rankdata(drawn, axis=1))[0, 1])
+    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    return float(np.corrcoef(rankdata(pairs, axis=1))[0, 1]), float(low), float(high)
 
 
 @dataclass(frozen=True)

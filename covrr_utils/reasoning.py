@@ -11,15 +11,16 @@ Each takes (triplet, clip) pairs and returns queries and failures; a row that fa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from covrr_utils import prompts
 from covrr_utils.backbone import Backbone, Decoding, Prompt
 from covrr_utils.benchmark import Triplet
 from covrr_utils.clips import Clip
-from covrr_utils.descriptions import Description, Failure
-from covrr_utils.traces import SLOTS, ReasoningTrace, TraceError, parse_trace
+from covrr_utils.constrained import check_form
+from covrr_utils.descriptions import Description, Failure, Record
+from covrr_utils.traces import SLOTS, ReasoningTrace, TraceError, parse_trace, read_trace_text
 
 SYNTHESES = ("vote", "model")
 
@@ -33,6 +34,7 @@ class Settings:
     """How strategies decode: ``decoding`` for every greedy step; ``samples`` traces at ``temperature`` for self-consistency.
 
     ``synthesis`` merges the sampled traces by majority ``vote`` per slot, or by asking the ``model`` (as the official code does).
+    ``grammar`` constrains every trace (not the descriptions) to a form of `covrr_utils.constrained`.
     ``layers``: depths of decoder blocks whose states descriptions keep too (`Backbone.describe`).
     """
 
@@ -42,22 +44,38 @@ class Settings:
     synthesis: str = "vote"
     seed: int = 0
     layers: tuple[float, ...] = ()
+    grammar: str | None = None
+
+    @property
+    def tracing(self) -> Decoding:
+        """The decoding of traces."""
+        return replace(self.decoding, grammar=self.grammar)
 
     def __post_init__(self):
         if self.samples < 1:
             raise ValueError(f"samples must be at least 1, got {self.samples}")
         if self.synthesis not in SYNTHESES:
             raise ValueError(f"unknown synthesis {self.synthesis!r}; known: {', '.join(SYNTHESES)}")
+        if self.grammar is not None:
+            check_form(self.grammar)
 
 
 @dataclass
 class Query:
-    """What one triplet became: the description of the video after the edit, and the reasoning that led to it."""
+    """What one triplet became: the description of the video after the edit, and the reasoning that led to it.
+
+    ``written`` is stage 1's output to the letter, before anything in it was mended; None where the model wrote no single trace.
+    """
 
     triplet: str
     description: Description
     trace: ReasoningTrace | None = None
     samples: list[str] = field(default_factory=list)
+    written: str | None = None
+
+    def extra(self) -> dict:
+        """What the store keeps beside the description."""
+        return {"trace": self.trace.text() if self.trace else None, "samples": self.samples, "written": self.written}
 
 
 Items = Sequence[tuple[Triplet, Clip]]
@@ -73,9 +91,11 @@ def single_stage(backbone: Backbone, items: Items, settings: Settings, desc: str
 
 def two_stage(backbone: Backbone, items: Items, settings: Settings, desc: str | None = None) -> Outcome:
     """Write a trace greedily, then describe given it."""
-    written = backbone.write([Prompt(clip, prompts.trace(triplet.edit)) for triplet, clip in items], settings.decoding, _label(desc, "traces"))
+    written = backbone.write([Prompt(clip, prompts.trace(triplet.edit)) for triplet, clip in items], settings.tracing, _label(desc, "traces"))
     traces, failures = _parsed(items, written)
-    return _described(backbone, items, traces, {}, settings, _label(desc, "descriptions")), failures
+    queries = described(backbone, items, traces, settings, _label(desc, "descriptions"))
+    texts = {triplet.id: text for (triplet, _), text in zip(items, written, strict=True)}
+    return [replace(query, written=texts[query.triplet]) for query in queries], failures
 
 
 def self_consistency(backbone: Backbone, items: Items, settings: Settings, desc: str | None = None) -> Outcome:
@@ -83,13 +103,13 @@ def self_consistency(backbone: Backbone, items: Items, settings: Settings, desc:
     asked = [Prompt(clip, prompts.trace(triplet.edit)) for triplet, clip in items]
     sampled: dict[str, list[str]] = {triplet.id: [] for triplet, _ in items}
     for number in range(settings.samples):
-        decoding = replace(settings.decoding, do_sample=True, temperature=settings.temperature, seed=settings.seed * 1000 + number)
+        decoding = replace(settings.tracing, do_sample=True, temperature=settings.temperature, seed=settings.seed * 1000 + number)
         texts = backbone.write(asked, decoding, _label(desc, f"trace {number + 1} of {settings.samples}"))
         for (triplet, _), text in zip(items, texts, strict=True):
             sampled[triplet.id].append(text)
     if settings.synthesis == "model":
         merging = [Prompt(clip, prompts.synthesis(triplet.edit, sampled[triplet.id])) for triplet, clip in items]
-        traces, failures = _parsed(items, backbone.write(merging, settings.decoding, _label(desc, "synthesis")))
+        traces, failures = _parsed(items, backbone.write(merging, settings.tracing, _label(desc, "synthesis")))
     else:
         traces, failures = {}, []
         for triplet, _ in items:
@@ -97,7 +117,7 @@ def self_consistency(backbone: Backbone, items: Items, settings: Settings, desc:
                 traces[triplet.id] = vote(sampled[triplet.id])
             except TraceError as error:
                 failures.append(Failure(triplet.id, "trace", "unusable trace", str(error)))
-    return _described(backbone, items, traces, sampled, settings, _label(desc, "descriptions")), failures
+    return described(backbone, items, traces, settings, _label(desc, "descriptions"), sampled), failures
 
 
 def gold_trace(backbone: Backbone, items: Items, settings: Settings, desc: str | None = None) -> Outcome:
@@ -107,7 +127,7 @@ def gold_trace(backbone: Backbone, items: Items, settings: Settings, desc: str |
         Failure(triplet.id, "trace", "no gold trace", "the benchmark has no gold trace for this triplet") for triplet, _ in items
         if triplet.gold_trace is None
     ]
-    return _described(backbone, items, traces, {}, settings, desc), failures
+    return described(backbone, items, traces, settings, desc), failures
 
 
 STRATEGIES: dict[str, Callable[..., Outcome]] = {
@@ -141,6 +161,31 @@ def vote(texts: Sequence[str]) -> ReasoningTrace:
     return ReasoningTrace(**{slot: Counter(getattr(trace, slot) for trace in traces).most_common(1)[0][0] for slot in SLOTS})
 
 
+def validity(records: Iterable[Record], failures: Iterable[Failure], texts_per_failure: int = 1) -> dict[str, object] | None:
+    """How many of the traces a model wrote were traces as asked for, counted over every text (self-consistency writes several a triplet).
+
+    Returns ``texts``, of them ``valid``, ``repaired`` and ``unusable`` (they add up), ``rate`` (valid / texts, 0..1), ``repairs`` (how many
+    texts needed which) and ``unwritten`` (triplets that failed before a trace was asked for). None where no trace is written at all.
+    """
+    lost = [failure.cause == "unusable trace" for failure in failures]
+    texts = [text for record in records for text in ([record.extra["written"]] if record.extra.get("written") else record.extra["samples"])]
+    total, repairs, valid, unusable = len(texts) + texts_per_failure * sum(lost), Counter(), 0, texts_per_failure * sum(lost)
+    if not total:
+        return None
+    for text in texts:
+        try:
+            written = read_trace_text(text)
+        except TraceError:
+            unusable += 1
+            continue
+        valid += written.valid
+        repairs.update(written.repairs)
+    return {
+        "texts": total, "valid": valid, "repaired": total - valid - unusable, "unusable": unusable, "rate": valid / total,
+        "repairs": dict(repairs.most_common()), "unwritten": len(lost) - sum(lost),
+    }
+
+
 def _parsed(items: Items, texts: Sequence[str]) -> tuple[dict[str, ReasoningTrace], list[Failure]]:
     traces, failures = {}, []
     for (triplet, _), text in zip(items, texts, strict=True):
@@ -151,14 +196,17 @@ def _parsed(items: Items, texts: Sequence[str]) -> tuple[dict[str, ReasoningTrac
     return traces, failures
 
 
-def _described(backbone, items, traces, sampled, settings, desc) -> list[Query]:
-    """Stage 2 for every triplet that has a trace."""
+def described(
+    backbone: Backbone, items: Items, traces: Mapping[str, ReasoningTrace], settings: Settings, desc: str | None = None,
+    sampled: Mapping[str, list[str]] | None = None,
+) -> list[Query]:
+    """Stage 2 for every triplet that has a trace: its description after the edit, given the trace."""
     ready = [(triplet, clip) for triplet, clip in items if triplet.id in traces]
     asked = [Prompt(clip, prompts.after_trace(triplet.edit, traces[triplet.id].text())) for triplet, clip in ready]
-    described = backbone.describe(asked, settings.decoding, desc, settings.layers)
+    texts = backbone.describe(asked, settings.decoding, desc, settings.layers)
     return [
-        Query(triplet.id, description, traces[triplet.id], sampled.get(triplet.id, []))
-        for (triplet, _), description in zip(ready, described, strict=True)
+        Query(triplet.id, description, traces[triplet.id], (sampled or {}).get(triplet.id, []))
+        for (triplet, _), description in zip(ready, texts, strict=True)
     ]
 
 

@@ -37,6 +37,8 @@ class Result:
     failures: dict[str, int]
     tokens_per_query: float | None = None
     seconds_per_query: float | None = None
+    grammar: str | None = None
+    validity: dict | None = None  # of the traces, see `covrr_utils.reasoning.validity`; None where none is written
     queries: list[dict] = field(repr=False, default_factory=list)
 
     @property
@@ -52,11 +54,12 @@ class Result:
 def save_result(result: Result, folder: Path, limit: int | None = None, samples: int | None = None) -> Path:
     """Write ``<strategy>__<pooling>__<scheme>__<source>__seed<seed>.json`` into ``folder`` and, beside it, one csv row per query.
 
-    ``limit`` and ``samples`` are named where they were set. A rerun learns what a notebook has measured from the list that
+    ``limit``, ``samples`` and the grammar are named where they were set. A rerun learns what a notebook has measured from the list that
     ``COVRR_RESULTS`` names: one path per line.
     """
     limited = "" if limit is None else f"__first{limit}"
-    parts = (f"{result.strategy}{samples or ''}", result.pooling, result.scheme, result.source, f"seed{result.seed}{limited}")
+    constrained = f"__{result.grammar}" if result.grammar else ""
+    parts = (f"{result.strategy}{samples or ''}", result.pooling, result.scheme, result.source, f"seed{result.seed}{constrained}{limited}")
     path = folder / (re.sub(r"[^\w.-]+", "-", "__".join(parts)) + ".json")
     folder.mkdir(parents=True, exist_ok=True)
     table = io.StringIO()
