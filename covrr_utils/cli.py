@@ -170,7 +170,7 @@ def parser() -> argparse.ArgumentParser:
     rerun = commands.add_parser("rerun", help="notebooks x backbones x benchmarks through papermill, resumable; rebuilds tables and figures")
     rerun.add_argument("--backbones", nargs="+", metavar="NAME", help="embedded backbones, checkpoint folders or hub ids (default: all embedded)")
     rerun.add_argument("--benchmarks", nargs="+", metavar="NAME", help="benchmarks by name or path (default: mini)")
-    rerun.add_argument("--notebooks", nargs="+", metavar="NAME", help="notebooks by name (default: 00-08)")
+    rerun.add_argument("--notebooks", nargs="+", metavar="NAME", help="notebooks by name (default: 00-09)")
     rerun.add_argument("--parameters", type=Path, metavar="FILE", help="yaml with notebook parameters, such as notebooks/parameters/*.yaml")
     rerun.add_argument("--force", action="store_true", help="execute also what is done already")
     rerun.set_defaults(call=command_rerun)
