@@ -63,8 +63,12 @@ class Decoding:
 
 
 def backbones() -> dict[str, Path]:
-    """Name -> folder of the embedded checkpoints."""
-    return {path.parent.name: path.parent for path in sorted(paths.backbones_dir().glob("*/config.json"))}
+    """Name -> folder of the embedded checkpoints, from small to large."""
+
+    def size(folder: Path) -> tuple[int, str]:
+        return sum(file.stat().st_size for file in folder.glob("*.safetensors")), folder.name
+
+    return {folder.name: folder for folder in sorted((path.parent for path in paths.backbones_dir().glob("*/config.json")), key=size)}
 
 
 def _unknown(name: str | Path, reason: str) -> str:
