@@ -43,8 +43,8 @@ class Run:
         self.benchmark: Benchmark = load_benchmark(config.benchmark).head(config.limit)
         self.store = Store(paths.runs_dir() / "store")
         self._contents: dict[str, str] = {}
-        self._gallery: tuple[dict[str, Record], dict[str, Failure]] | None = None
-        self._queries: dict[str, tuple[dict[str, Record], dict[str, Failure]]] = {}
+        self._gallery: tuple[Mapping[str, Record], dict[str, Failure]] | None = None
+        self._queries: dict[str, tuple[Mapping[str, Record], dict[str, Failure]]] = {}
 
     @cached_property
     def backbone(self):
@@ -89,13 +89,13 @@ class Run:
         """The sampled frames of one video of the benchmark; `ClipError` when it cannot be read."""
         return read_clip(self.benchmark.video_path(video), self.backbone.sampling, video)
 
-    def gallery(self) -> tuple[dict[str, Record], dict[str, Failure]]:
+    def gallery(self) -> tuple[Mapping[str, Record], dict[str, Failure]]:
         """Descriptions of all gallery videos by id, and the failures: computed, or read from the store."""
         if self._gallery is None:
             self._gallery = self.described(self.benchmark.gallery, "describing the gallery")
         return self._gallery
 
-    def described(self, videos: Sequence[str], desc: str) -> tuple[dict[str, Record], dict[str, Failure]]:
+    def described(self, videos: Sequence[str], desc: str) -> tuple[Mapping[str, Record], dict[str, Failure]]:
         """Descriptions of these videos as they are, by id, and the failures: computed, or read from the store."""
         from covrr_utils.backbone import Prompt
 
@@ -114,7 +114,7 @@ class Run:
         """Word frequencies over the gallery's descriptions, for the weight scheme ``idf``."""
         return WordFrequencies(record.description.text for record in self.gallery()[0].values())
 
-    def queries(self, strategy: str) -> tuple[dict[str, Record], dict[str, Failure]]:
+    def queries(self, strategy: str) -> tuple[Mapping[str, Record], dict[str, Failure]]:
         """Descriptions after the edit of all triplets by triplet id, and the failures.
 
         A record's extra holds ``trace``, ``samples`` and ``written`` (the trace to the letter), and what the triplet cost, as its
@@ -141,7 +141,7 @@ class Run:
             self._queries[strategy] = self._through_store(self.store.collection("queries", key), wanted, answer, strategy)
         return self._queries[strategy]
 
-    def given(self, name: str, traces: Mapping[str, ReasoningTrace]) -> tuple[dict[str, Record], dict[str, Failure]]:
+    def given(self, name: str, traces: Mapping[str, ReasoningTrace]) -> tuple[Mapping[str, Record], dict[str, Failure]]:
         """Stage 2 alone: descriptions after the edit, given ``traces`` of your own (by triplet id), whatever wrote them.
 
         They are kept under ``name``, which `queries` and `evaluate` then take like a strategy's. A triplet without a trace is a failure.
@@ -286,9 +286,9 @@ class Run:
                 collection.add([Record(names[record.id], record.description, record.extra) for record in records])
                 collection.record_failures(Failure(names[f.id], f.stage, f.cause, f.message) for f in [*failures, *failed])
                 bar.update(min(size, len(missing) - start))
-        stored, lost = collection.load(), collection.failures()
-        found = {id_: Record(id_, stored[name].description, stored[name].extra) for id_, name in names.items() if name in stored}
-        failures = {id_: Failure(id_, lost[name].stage, lost[name].cause, lost[name].message) for id_, name in names.items() if name not in stored}
+        lost = collection.failures()
+        found = collection.records(names)
+        failures = {id_: Failure(id_, lost[name].stage, lost[name].cause, lost[name].message) for id_, name in names.items() if id_ not in found}
         return found, failures
 
 

@@ -1,11 +1,11 @@
-import json
+import errno
+import os
 
 import numpy as np
 import pytest
 
-from covrr_utils import store as store_module
 from covrr_utils.descriptions import Failure, Record
-from covrr_utils.store import Store, StoreError
+from covrr_utils.store import Store, StoreError, StoreFull
 
 KEY = {"prompt": "Describe.", "weights": "abc"}
 
@@ -19,7 +19,7 @@ def test_what_was_stored_comes_back(tmp_path, make_description):
     given = records(make_description, "a", "b")
     collection.add(given[:1])
     collection.add(given[1:])
-    found = Store(tmp_path).collection("gallery", KEY).load()
+    found = Store(tmp_path).collection("gallery", KEY).records()
     assert list(found) == ["a", "b"]
     for record in given:
         back = found[record.id]
@@ -39,39 +39,42 @@ def test_another_key_is_another_collection(tmp_path, make_description):
     assert "a" not in store.collection("queries", KEY)
 
 
-def test_an_interrupted_write_leaves_no_half_shard(tmp_path, make_description, monkeypatch):
+@pytest.mark.parametrize("cut", range(1, 60, 7))
+def test_a_line_that_was_cut_off_never_was(tmp_path, make_description, cut):
+    """A process killed while it announces a shard leaves part of a line: the shard does not exist, and the next write heals the journal."""
     collection = Store(tmp_path).collection("gallery", KEY)
     collection.add(records(make_description, "a"))
-    real = store_module.write_atomically
-
-    def killed(path, blob):
-        if path.name == "manifest.json":
-            raise KeyboardInterrupt
-        real(path, blob)
-
-    monkeypatch.setattr(store_module, "write_atomically", killed)
-    with pytest.raises(KeyboardInterrupt):
-        collection.add(records(make_description, "b"))
-    monkeypatch.undo()
+    collection.add(records(make_description, "b"))
+    journal = collection.folder / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-cut])
     again = Store(tmp_path).collection("gallery", KEY)
-    assert list(again.load()) == ["a"]
+    assert list(again.records()) == ["a"]
     again.add(records(make_description, "b"))
-    assert list(Store(tmp_path).collection("gallery", KEY).load()) == ["a", "b"]
+    again.add(records(make_description, "c"))
+    assert list(Store(tmp_path).collection("gallery", KEY).records()) == ["a", "b", "c"]
 
 
 def test_damage_is_found_and_named(tmp_path, make_description):
     collection = Store(tmp_path).collection("gallery", KEY)
     collection.add(records(make_description, "a"))
-    (shard,) = collection.folder.glob("*.safetensors")
+    collection.add(records(make_description, "b"))
+    shard = sorted(collection.folder.glob("*.safetensors"))[0]
     shard.write_bytes(shard.read_bytes()[:-1])
     with pytest.raises(StoreError, match=f"{shard.name}: missing or damaged shard; delete"):
-        Store(tmp_path).collection("gallery", KEY).load()
-    for text in ("{", "[]", json.dumps({"key": KEY}), json.dumps({"key": KEY, "shards": [1], "failures": []})):
-        (collection.folder / "manifest.json").write_text(text)
-        with pytest.raises(StoreError, match="damaged manifest"):
+        dict(Store(tmp_path).collection("gallery", KEY).records())
+    journal = collection.folder / "journal.jsonl"
+    good = journal.read_bytes()
+    journal.write_bytes(good.replace(b"shard", b"shord", 1))
+    with pytest.raises(StoreError, match="damaged journal"):
+        Store(tmp_path).collection("gallery", KEY)
+    journal.write_bytes(good)
+    key = collection.folder / "key.json"
+    for text, message in (("{", "damaged"), ('{"other": 1}', "belongs to another key")):
+        key.write_text(text)
+        with pytest.raises(StoreError, match=message):
             Store(tmp_path).collection("gallery", KEY)
-    (collection.folder / "manifest.json").write_text(json.dumps({"key": {"other": 1}, "shards": [], "failures": []}))
-    with pytest.raises(StoreError, match="belongs to another key"):
+    key.unlink()
+    with pytest.raises(StoreError, match="missing beside a journal"):
         Store(tmp_path).collection("gallery", KEY)
 
 
@@ -81,7 +84,43 @@ def test_two_writers_keep_each_others_shards(tmp_path, make_description):
     one.add([first])
     two.add([second])
     one.add([third])
-    assert set(Store(tmp_path).collection("gallery", KEY).load()) == {"a", "b", "c"}
+    assert set(Store(tmp_path).collection("gallery", KEY).records()) == {"a", "b", "c"}
+
+
+def test_two_writers_of_the_same_record_keep_the_first(tmp_path, make_description):
+    one, two = (Store(tmp_path).collection("gallery", KEY) for _ in range(2))
+    one.add(records(make_description, "a"))
+    two.add(records(make_description, "b", "a"))  # does not know yet that there is an "a"
+    found = Store(tmp_path).collection("gallery", KEY).records()
+    assert set(found) == {"a", "b"} and np.array_equal(found["a"].description.states, two.record("a").description.states)
+
+
+def test_records_can_be_given_other_names(tmp_path, make_description):
+    collection = Store(tmp_path).collection("gallery", KEY)
+    collection.add(records(make_description, "a", "b"))
+    found = collection.records({"x": "b", "y": "not stored"})
+    assert list(found) == ["x"] and found["x"].id == "x" and found["x"].extra == {"trace": "tb"} and "y" not in found
+
+
+@pytest.mark.parametrize("lucky", [0, 1])  # full while the shard is written; full while it is announced
+def test_a_full_disk_is_said_and_harms_nothing(tmp_path, make_description, monkeypatch, lucky):
+    collection = Store(tmp_path).collection("gallery", KEY)
+    collection.add(records(make_description, "a"))
+    left = [os.fsync] * lucky
+
+    def full(descriptor):
+        if not left:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        left.pop()(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreFull, match="the disk is full.*run the same command again to go on"):
+        collection.add(records(make_description, "b"))
+    monkeypatch.undo()
+    assert list(Store(tmp_path).collection("gallery", KEY).records()) == ["a"]
+    assert [path.name for path in collection.folder.glob(".*")] == [".lock"], "no half-written file is left"
+    collection.add(records(make_description, "b"))
+    assert list(Store(tmp_path).collection("gallery", KEY).records()) == ["a", "b"]
 
 
 def test_failures_are_kept_until_they_succeed(tmp_path, make_description):
@@ -118,7 +157,7 @@ def test_layers_and_visual_tokens_are_kept_where_there_are_some(tmp_path, make_d
     collection = Store(tmp_path).collection("gallery", {"a": 1})
     collection.add(records)
     collection.add([Record("plain", make_description([" b"]))])
-    stored = Store(tmp_path).collection("gallery", {"a": 1}).load()
+    stored = Store(tmp_path).collection("gallery", {"a": 1}).records()
     for record in records:
         assert np.allclose(stored[record.id].description.layers, record.description.layers, atol=2e-3)
         assert np.array_equal(stored[record.id].description.vision, record.description.vision)
