@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from covrr_utils import paths
-from covrr_utils.galleries import SOURCES, Protocol, gallery_of, protocol
+from covrr_utils.galleries import CONVENTIONS, SOURCES, Protocol, gallery_of, protocol
 from covrr_utils.labels import read_json, read_labels
 from covrr_utils.triplets import LabelError, Triplet
 from covrr_utils.videofiles import VideoFiles, parse_roots
@@ -72,6 +72,14 @@ class Benchmark:
         homes = [self.section_of(video) for video in videos]
         return {section: {place for place, home in enumerate(homes) if home != section} for section in self.sections or ("",)}
 
+    def left_out(self, triplet: Triplet, index: Mapping[str, int], outside: Mapping[str, set[int]]) -> set[int]:
+        """The places that take no part in the ranking of a triplet: the reference, if left out, and what is ``outside`` its section.
+
+        ``index`` gives the place of every video, ``outside`` is that of `Benchmark.outside`.
+        """
+        own = {index[triplet.reference]} if self.exclude_reference and triplet.reference in index else set()
+        return own | outside.get(triplet.section, set())
+
     def head(self, count: int | None) -> Benchmark:
         """The first ``count`` triplets against the same gallery (None: all of them)."""
         return self if count is None else replace(self, triplets=self.triplets[:count])
@@ -126,7 +134,7 @@ def load_benchmark(
     return Benchmark(
         f"{about['name']}@{chosen.slug()}" if other else about["name"], about["kind"], triplets, found,
         chosen.said() if gallery or bare else about["gallery_name"], folder, about["extension"], chosen.exclude_reference, about["description"],
-        chosen.per_section, roots, str(chosen), sections,
+        chosen.per_section, roots, f"{gallery} = {chosen}" if gallery in CONVENTIONS else str(chosen), sections,
     )
 
 

@@ -33,6 +33,7 @@ class Settings:
     """How strategies decode: ``decoding`` for every greedy step; ``samples`` traces at ``temperature`` for self-consistency.
 
     ``synthesis`` merges the sampled traces by majority ``vote`` per slot, or by asking the ``model`` (as the official code does).
+    ``style``: how every prompt is worded (`covrr_utils.prompts.STYLES`).
     ``layers``: depths of decoder blocks whose states descriptions keep too (`Backbone.describe`).
     """
 
@@ -42,6 +43,7 @@ class Settings:
     synthesis: str = "vote"
     seed: int = 0
     layers: tuple[float, ...] = ()
+    style: str = "slots"
 
     def __post_init__(self):
         if self.samples < 1:
@@ -66,21 +68,21 @@ Outcome = tuple[list[Query], list[Failure]]
 
 def single_stage(backbone: Backbone, items: Items, settings: Settings, desc: str | None = None) -> Outcome:
     """Describe after the edit in one go."""
-    asked = [Prompt(clip, prompts.single_stage(triplet.edit)) for triplet, clip in items]
+    asked = [Prompt(clip, prompts.single_stage(triplet.edit, settings.style)) for triplet, clip in items]
     described = backbone.describe(asked, settings.decoding, desc, settings.layers)
     return [Query(triplet.id, description) for (triplet, _), description in zip(items, described, strict=True)], []
 
 
 def two_stage(backbone: Backbone, items: Items, settings: Settings, desc: str | None = None) -> Outcome:
     """Write a trace greedily, then describe given it."""
-    written = backbone.write([Prompt(clip, prompts.trace(triplet.edit)) for triplet, clip in items], settings.decoding, _label(desc, "traces"))
-    traces, failures = _parsed(items, written)
+    asked = [Prompt(clip, prompts.trace(triplet.edit, settings.style)) for triplet, clip in items]
+    traces, failures = _parsed(items, backbone.write(asked, settings.decoding, _label(desc, "traces")))
     return _described(backbone, items, traces, {}, settings, _label(desc, "descriptions")), failures
 
 
 def self_consistency(backbone: Backbone, items: Items, settings: Settings, desc: str | None = None) -> Outcome:
     """Sample ``settings.samples`` traces, merge them, then describe given the result."""
-    asked = [Prompt(clip, prompts.trace(triplet.edit)) for triplet, clip in items]
+    asked = [Prompt(clip, prompts.trace(triplet.edit, settings.style)) for triplet, clip in items]
     sampled: dict[str, list[str]] = {triplet.id: [] for triplet, _ in items}
     for number in range(settings.samples):
         decoding = replace(settings.decoding, do_sample=True, temperature=settings.temperature, seed=settings.seed * 1000 + number)
@@ -88,7 +90,7 @@ def self_consistency(backbone: Backbone, items: Items, settings: Settings, desc:
         for (triplet, _), text in zip(items, texts, strict=True):
             sampled[triplet.id].append(text)
     if settings.synthesis == "model":
-        merging = [Prompt(clip, prompts.synthesis(triplet.edit, sampled[triplet.id])) for triplet, clip in items]
+        merging = [Prompt(clip, prompts.synthesis(triplet.edit, sampled[triplet.id], settings.style)) for triplet, clip in items]
         traces, failures = _parsed(items, backbone.write(merging, settings.decoding, _label(desc, "synthesis")))
     else:
         traces, failures = {}, []
@@ -154,7 +156,7 @@ def _parsed(items: Items, texts: Sequence[str]) -> tuple[dict[str, ReasoningTrac
 def _described(backbone, items, traces, sampled, settings, desc) -> list[Query]:
     """Stage 2 for every triplet that has a trace."""
     ready = [(triplet, clip) for triplet, clip in items if triplet.id in traces]
-    asked = [Prompt(clip, prompts.after_trace(triplet.edit, traces[triplet.id].text())) for triplet, clip in ready]
+    asked = [Prompt(clip, prompts.after_trace(triplet.edit, traces[triplet.id].text(), settings.style)) for triplet, clip in ready]
     described = backbone.describe(asked, settings.decoding, desc, settings.layers)
     return [
         Query(triplet.id, description, traces[triplet.id], sampled.get(triplet.id, []))
