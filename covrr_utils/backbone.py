@@ -49,11 +49,14 @@ class Decoding:
         return asdict(self)
 
 
+FRAME_PIXELS = 64 * 64  # no budget makes a frame smaller than this (times 1.05): the floor of the published processors
+
+
 class Backbone:
     """A frozen vision-language model behind its processor. Make one with `Backbone.load`."""
 
-    def __init__(self, name: str, model, processor, folder: Path | None, batch_size: int, quantization: str | None = None):
-        self.name, self.model, self.processor, self.folder, self.batch_size = name, model.eval(), processor, folder, batch_size
+    def __init__(self, name: str, model, processor, weights: Path | str, batch_size: int, quantization: str | None = None):
+        self.name, self.model, self.processor, self.weights, self.batch_size = name, model.eval(), processor, weights, batch_size
         self.quantization = quantization
         processor.tokenizer.padding_side = "left"
         video = processor.video_processor
@@ -80,8 +83,8 @@ class Backbone:
 
         ``fps``, ``num_frames`` and ``video_pixels`` are those of `sample_as`.
         """
-        shown, model, processor, folder = load_checkpoint(name, device, dtype, attention, device_map, quantization, revision)
-        backbone = cls(shown, model, processor, folder, batch_size, quantization)
+        shown, model, processor, weights = load_checkpoint(name, device, dtype, attention, device_map, quantization, revision)
+        backbone = cls(shown, model, processor, weights, batch_size, quantization)
         backbone.sample_as(fps, num_frames, video_pixels)
         return backbone
 
@@ -91,7 +94,8 @@ class Backbone:
         Parameters
         ----------
         fps : frames a second, or instead ``num_frames``: frames a video, evenly spread
-        video_pixels : budget of a whole video (frames x height x width); larger ones are scaled down. Published checkpoints: 25,165,824
+        video_pixels : budget of a whole video (frames x height x width); larger ones are scaled down, but no frame below about 64 x 64.
+            Published checkpoints: 25,165,824
 
         Raises
         ------
@@ -102,17 +106,18 @@ class Backbone:
         if fps is not None or num_frames is not None:
             self.sampling = replace(self.sampling, fps=fps, num_frames=num_frames)
         if video_pixels is not None:
-            if video_pixels < video.size["shortest_edge"]:
-                raise ValueError(f"video_pixels is {video_pixels}, below the checkpoint's smallest budget of {video.size['shortest_edge']}")
-            video.size = {"shortest_edge": video.size["shortest_edge"], "longest_edge": video_pixels}
+            smallest = min(video.size["shortest_edge"], FRAME_PIXELS)
+            if video_pixels < smallest:
+                raise ValueError(f"video_pixels is {video_pixels}, below the smallest budget of {smallest}")
+            video.size = {"shortest_edge": smallest, "longest_edge": video_pixels}
 
     @cached_property
     def weights_hash(self) -> str:
-        """16 hex digits of the SHA-256 over the safetensors files, in name order (hub models: of the revision's commit)."""
-        if self.folder is None:
-            return hashlib.sha256(str(self.model.config._commit_hash).encode()).hexdigest()[:16]
+        """16 hex digits of the SHA-256 over the safetensors files, in name order (hub models: over the id and the commit)."""
+        if isinstance(self.weights, str):
+            return hashlib.sha256(f"{self.name}@{self.weights}".encode()).hexdigest()[:16]
         total = hashlib.sha256()
-        for file in sorted(self.folder.glob("*.safetensors")):
+        for file in sorted(self.weights.glob("*.safetensors")):
             with open(file, "rb") as stream:
                 while block := stream.read(1 << 24):
                     total.update(block)

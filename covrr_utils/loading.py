@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig
+from transformers.utils.hub import cached_file, extract_commit_hash
 from transformers.utils.logging import disable_progress_bar
 
 from covrr_utils import paths, registry
@@ -24,7 +25,7 @@ def load_checkpoint(
     name: str | Path, device: str = "auto", dtype: str = "auto", attention: str | None = None, device_map: str | None = None,
     quantization: str | None = None, revision: str | None = None,
 ):
-    """The name to show, the model, its processor and its folder (None for a model of the hub).
+    """The name to show, the model, its processor, and its folder or, for a model of the hub, its commit.
 
     ``name`` is an embedded backbone, a published one (``qwen3-vl-8b``), a checkpoint folder, or a hub id. Weights come from safetensors
     only and no code from the checkpoint is run. ``auto`` means CUDA in bfloat16 where there is a GPU, else the CPU in float32.
@@ -56,31 +57,39 @@ def load_checkpoint(
         raise UnknownBackbone(_unknown(name, "a hub id has the form owner/name"))
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     dtype = ("float32" if device == "cpu" else "bfloat16") if dtype == "auto" else dtype
+    options = _options(attention, device_map, quantization, device)
     if known or local:
         parameters = known.parameters if known else registry.parameters_on_disk(folder)
         registry.check_memory(str(name), parameters, dtype, quantization, device, device_map)
     source = str(folder) if local else known.hub if known else str(name)
     if local:
         disable_progress_bar()  # a local checkpoint is read at once; downloads keep their bar
-    options = _options(attention, device_map, quantization, device)
     try:
-        processor = AutoProcessor.from_pretrained(source, revision=revision)
-        model = AutoModelForImageTextToText.from_pretrained(
-            source, dtype=getattr(torch, dtype), use_safetensors=True, revision=revision, **options
-        )
+        commit = None if local else _commit(source, revision)
+        processor = AutoProcessor.from_pretrained(source, revision=commit)
+        model = AutoModelForImageTextToText.from_pretrained(source, dtype=getattr(torch, dtype), use_safetensors=True, revision=commit, **options)
     except ImportError as error:
         raise ValueError(f"backbone {str(name)!r}: an option needs a package that is not here ({str(error).splitlines()[0]})") from error
     except OSError as error:
         raise UnknownBackbone(_unknown(name, f"not to be had from the hub: {str(error).splitlines()[0]}")) from error
     placed = model if "device_map" in options else model.to(device)
-    return folder.name if local else source, placed, processor, folder if local else None
+    return folder.name if local else source, placed, processor, folder if local else commit
+
+
+def _commit(source: str, revision: str | None) -> str:
+    """The commit that a revision of a hub model stands for: everything is then loaded from that commit, and results are kept under it."""
+    commit = extract_commit_hash(cached_file(source, "config.json", revision=revision), None)
+    if commit is None:
+        raise OSError(f"the commit of {source} cannot be told; download it and give its folder")
+    return commit
 
 
 def _unknown(name: str | Path, reason: str) -> str:
+    published = ", ".join(known for known in registry.published() if "Instruct" in known)
     return (
         f"unknown backbone {str(name)!r}: not embedded ({', '.join(backbones()) or 'none'}), no local checkpoint folder, and no model of the hub "
-        f"({reason}). Give one of the embedded names, a published one ({', '.join(registry.published())}), or the path of a downloaded checkpoint "
-        "(without a connection: `hf download OWNER/NAME --local-dir FOLDER` on a machine that has one, then copy the folder)."
+        f"({reason}). Give one of the embedded names, a published one ({published}, or -Thinking), or the path of a downloaded checkpoint (without "
+        "a connection: `hf download OWNER/NAME --local-dir FOLDER` on a machine that has one, then copy the folder)."
     )
 
 

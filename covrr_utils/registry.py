@@ -99,15 +99,16 @@ def parameters_on_disk(folder: Path) -> int:
 
 
 def free_memory(device: str, device_map: str | None) -> float:
-    """Bytes that are free where the weights are to go: all GPUs together with a device map, else one GPU, or the machine's memory."""
+    """Bytes that are free where the weights are to go: with a device map all GPUs and the machine's memory, else the device's own."""
     import psutil
     import torch
 
-    count = torch.cuda.device_count() if device_map or device.startswith("cuda") else 0
-    if not count:
-        return float(psutil.virtual_memory().available)
-    chosen = range(count) if device_map else [torch.device(device).index or 0]
-    return float(sum(torch.cuda.mem_get_info(index)[0] for index in chosen))
+    own = psutil.virtual_memory().available
+    if not torch.cuda.is_available() or "cpu" in (device, device_map):
+        return float(own)
+    if device_map:
+        return float(own + sum(torch.cuda.mem_get_info(index)[0] for index in range(torch.cuda.device_count())))
+    return float(torch.cuda.mem_get_info(torch.device(device))[0] if device.startswith("cuda") else own)
 
 
 def check_memory(name: str, parameters: int, dtype: str, quantization: str | None, device: str, device_map: str | None) -> None:
@@ -124,6 +125,6 @@ def check_memory(name: str, parameters: int, dtype: str, quantization: str | Non
         fitting = [model.name for model in published().values() if model.parameters * needed / parameters <= free and "Instruct" in model.name]
         raise NotEnoughMemory(
             f"the weights of {name} take {needed / 1e9:.1f} GB in {quantization or dtype} ({parameters / 1e9:.2f} billion parameters), but only "
-            f"{free / 1e9:.1f} GB are free on {'all GPUs together' if device_map and device != 'cpu' else device}; choose a smaller backbone "
+            f"{free / 1e9:.1f} GB are free on {f'what device_map {device_map} may use' if device_map else device}; choose a smaller backbone "
             f"(that fit so: {', '.join(fitting) or 'none of the published'}), quantization 8bit or 4bit, or device_map auto over several GPUs"
         )

@@ -15,7 +15,9 @@ def sampled(backbone: Backbone, clip: Clip) -> dict[str, object]:
     """What was sampled when, the size it is scaled to, the visual tokens, and the time stamps as they stand in the prompt.
 
     The processor takes the frames as they are, two to a temporal patch; a patch's time stamp is the mean of its two frames' times, taken
-    from the file's own metadata. The same settings hold for gallery and query.
+    from the file's own metadata. The same settings hold for gallery and query. In the prompt every temporal patch is ``<t seconds>`` and its
+    visual tokens between a pair of vision tokens; transformers keeps the chat template's own pair around the whole video (since 5.10;
+    before, it was dropped).
     """
     from covrr_utils.backbone import Prompt
 

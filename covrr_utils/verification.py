@@ -7,7 +7,6 @@ processor has the published settings, so prompts have the layout and the length 
 
 from __future__ import annotations
 
-import base64
 import resource
 import time
 from functools import cache
@@ -35,6 +34,7 @@ def qwen_tokenizer() -> Qwen2Tokenizer:
     """
     from tokenizers import AddedToken
     from transformers import Qwen2Tokenizer
+    from transformers.convert_slow_tokenizer import TikTokenConverter
 
     from covrr_utils.mini.tokenizer import CHAT_TEMPLATE, PLAIN_TOKENS, SPECIAL_TOKENS
 
@@ -42,36 +42,16 @@ def qwen_tokenizer() -> Qwen2Tokenizer:
         import dashscope
     except ImportError as error:
         raise ValueError("Qwen's tokenizer is rebuilt from the package dashscope, which is not here; install it: pip install dashscope") from error
-    lines = (Path(dashscope.__file__).parent / "resources" / "qwen.tiktoken").read_bytes().splitlines()
-    ranks = {base64.b64decode(token): int(rank) for token, rank in (line.split() for line in lines)}
-    if sorted(ranks.values()) != list(range(RANKS)):
-        raise ValueError(f"the ranks in the package dashscope are not Qwen's: expected {RANKS:,} of them, found {len(ranks):,}; install another version")
-    text = {token: "".join(map(_letters().__getitem__, token)) for token in ranks}
-    merges = [tuple(text[part] for part in _parts(token, ranks)) for token in sorted(ranks, key=ranks.get) if len(token) > 1]
-    tokenizer = Qwen2Tokenizer(vocab={text[token]: rank for token, rank in ranks.items()}, merges=merges)
-    tokenizer.add_special_tokens({"additional_special_tokens": []})
+    file = str(Path(dashscope.__file__).parent / "resources" / "qwen.tiktoken")
+    vocab, merges = TikTokenConverter(file).extract_vocab_merges_from_model(file)
+    if sorted(vocab.values()) != list(range(RANKS)):
+        raise ValueError(f"the ranks in the package dashscope are not Qwen's: expected {RANKS:,}, found {len(vocab):,}; install another version")
+    tokenizer = Qwen2Tokenizer(vocab=vocab, merges=merges)
     tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS], special_tokens=True)
     tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in PLAIN_TOKENS])
     tokenizer.eos_token, tokenizer.pad_token, tokenizer.padding_side = "<|im_end|>", "<|endoftext|>", "left"
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
-
-
-def _letters() -> dict[int, str]:
-    """Byte -> the printable character that stands for it in byte-level BPE files (GPT-2's table)."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + number) for number, byte in enumerate(others)}
-
-
-def _parts(token: bytes, ranks: dict[bytes, int]) -> tuple[bytes, bytes]:
-    """The two tokens whose merge makes ``token``: what is left when all merges of lower rank have been made."""
-    parts = [bytes([byte]) for byte in token]
-    while len(parts) > 2:
-        pairs = [ranks.get(parts[place] + parts[place + 1], RANKS) for place in range(len(parts) - 1)]
-        best = min(range(len(pairs)), key=pairs.__getitem__)
-        parts[best : best + 2] = [parts[best] + parts[best + 1]]
-    return parts[0], parts[1]
 
 
 def qwen_processor() -> Qwen3VLProcessor:
@@ -110,29 +90,28 @@ def random_backbone(size: str, device: str = "auto", dtype: str = "bfloat16", ba
     torch.manual_seed(seed)
     with torch.device("meta"):
         empty = AutoModelForImageTextToText.from_config(registry.config_of(model.name), dtype=getattr(torch, dtype))
-    buffers = {name: buffer.shape for name, buffer in empty.named_buffers()}
     filled = empty.to_empty(device=device)
     filled.tie_weights()
     with torch.no_grad():
         for name, parameter in filled.named_parameters():
             parameter.fill_(1.0) if "norm" in name and name.endswith("weight") else parameter.normal_(0.0, 0.02)
-    _restore(filled, buffers)
-    return Backbone(f"{model.name} (random weights)", filled, qwen_processor(), None, batch_size)
+    _restore(filled)
+    return Backbone(f"{model.name} (random weights)", filled, qwen_processor(), f"seed {seed}", batch_size)
 
 
-def _restore(model, buffers: dict) -> None:
+def _restore(model) -> None:
     """Compute the rotary frequencies again, which have no weights and were left empty."""
     import torch
 
     for module in model.modules():
         if "RotaryEmbedding" not in type(module).__name__:
             continue
-        fresh = type(module)(module.config) if hasattr(module, "config") else type(module)(module.dim)
+        fresh = type(module)(module.config)
         for name, buffer in fresh.named_buffers():
             getattr(module, name).copy_(buffer)
     for name, buffer in model.named_buffers():
         if not torch.isfinite(buffer.float()).all():
-            raise RuntimeError(f"buffer {name} {tuple(buffers[name])} was left empty; this transformers version keeps something else than frequencies there")
+            raise RuntimeError(f"buffer {name} was left empty; this version of transformers keeps something else than frequencies there")
 
 
 def verify(size: str, clips: int = 2, batch_size: int = 1, max_new_tokens: int = 4, device: str = "auto") -> dict[str, object]:
