@@ -10,24 +10,21 @@ import hashlib
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
-from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
-from transformers.utils.logging import disable_progress_bar
+from transformers import GenerationConfig
 
-from covrr_utils import paths
 from covrr_utils.clips import Clip, Sampling
 from covrr_utils.constrained import Compiled, GrammarProcessor, check_form, compile_form
 from covrr_utils.descriptions import Description
-
-
-class UnknownBackbone(ValueError):
-    """A backbone name that is neither embedded, nor a checkpoint folder, nor a reachable hub id."""
+from covrr_utils.loading import UnknownBackbone as UnknownBackbone
+from covrr_utils.loading import backbones as backbones
+from covrr_utils.loading import load_checkpoint
 
 
 @dataclass(frozen=True)
@@ -62,27 +59,15 @@ class Decoding:
         return {name: value for name, value in asdict(self).items() if name != "grammar" or value is not None}
 
 
-def backbones() -> dict[str, Path]:
-    """Name -> folder of the embedded checkpoints, from small to large."""
-
-    def size(folder: Path) -> tuple[int, str]:
-        return sum(file.stat().st_size for file in folder.glob("*.safetensors")), folder.name
-
-    return {folder.name: folder for folder in sorted((path.parent for path in paths.backbones_dir().glob("*/config.json")), key=size)}
-
-
-def _unknown(name: str | Path, reason: str) -> str:
-    return (
-        f"unknown backbone {str(name)!r}: not embedded ({', '.join(backbones()) or 'none'}), no local checkpoint folder, and no model of the hub "
-        f"({reason}). Give one of the embedded names, or the path of a downloaded checkpoint."
-    )
+FRAME_PIXELS = 64 * 64  # no budget makes a frame smaller than this (times 1.05): the floor of the published processors
 
 
 class Backbone:
     """A frozen vision-language model behind its processor. Make one with `Backbone.load`."""
 
-    def __init__(self, name: str, model, processor, folder: Path | None, batch_size: int):
-        self.name, self.model, self.processor, self.folder, self.batch_size = name, model.eval(), processor, folder, batch_size
+    def __init__(self, name: str, model, processor, weights: Path | str, batch_size: int, quantization: str | None = None):
+        self.name, self.model, self.processor, self.weights, self.batch_size = name, model.eval(), processor, weights, batch_size
+        self.quantization = quantization
         processor.tokenizer.padding_side = "left"
         video = processor.video_processor
         if video.cap_pixels_per_frame is None:
@@ -93,48 +78,60 @@ class Backbone:
         ends = [own.eos_token_id] if isinstance(own.eos_token_id, int) else own.eos_token_id or []
         self.end_ids = sorted({*ends, processor.tokenizer.eos_token_id})
         self.max_new_tokens = own.max_new_tokens or Decoding.max_new_tokens
+        opening = processor.apply_chat_template([{"role": "user", "content": ""}], tokenize=False, add_generation_prompt=True)
+        self.thinks = opening.rstrip().endswith("<think>")  # a Thinking edition: what it says begins after </think>
         self.generated_tokens = 0  # by all calls so far: what strategies cost
         self._compiled: dict[str, Compiled] = {}
         model.generation_config = GenerationConfig()  # the checkpoint's sampling habits must not leak into greedy runs
 
     @classmethod
-    def load(cls, name: str | Path, device: str = "auto", dtype: str = "auto", batch_size: int = 32) -> Backbone:
-        """Load an embedded backbone by name, a checkpoint folder by path, or a model by its hub id.
+    def load(
+        cls, name: str | Path, device: str = "auto", dtype: str = "auto", batch_size: int = 32, *, attention: str | None = None,
+        device_map: str | None = None, quantization: str | None = None, revision: str | None = None, fps: float | None = None,
+        num_frames: int | None = None, video_pixels: int | None = None,
+    ) -> Backbone:
+        """Load a checkpoint by name, folder or hub id; see `load_checkpoint` for what can be asked for and what can go wrong.
 
-        Weights come from safetensors only and no code from the checkpoint is run. ``auto`` means CUDA in bfloat16 where there is a
-        GPU, else the CPU in float32.
+        ``fps``, ``num_frames`` and ``video_pixels`` are those of `sample_as`.
+        """
+        shown, model, processor, weights = load_checkpoint(name, device, dtype, attention, device_map, quantization, revision)
+        backbone = cls(shown, model, processor, weights, batch_size, quantization)
+        backbone.sample_as(fps, num_frames, video_pixels)
+        return backbone
+
+    def sample_as(self, fps: float | None = None, num_frames: int | None = None, video_pixels: int | None = None) -> None:
+        """Take frames from videos in another way than the checkpoint says; gallery and queries alike.
+
+        Parameters
+        ----------
+        fps : frames a second, or instead ``num_frames``: frames a video, evenly spread
+        video_pixels : budget of a whole video (frames x height x width); larger ones are scaled down, but no frame below about 64 x 64.
+            Published checkpoints: 25,165,824
 
         Raises
         ------
-        UnknownBackbone
-            If there is no such backbone, the folder is incomplete, or the hub cannot be reached.
+        ValueError
+            If both ``fps`` and ``num_frames`` are given, or the budget is below the checkpoint's smallest.
         """
-        folder = backbones().get(str(name), Path(name))
-        local = folder.is_dir()
-        if local and not ((folder / "config.json").is_file() and list(folder.glob("*.safetensors"))):
-            raise UnknownBackbone(f"{paths.relative(folder)} is no checkpoint folder: expected config.json and *.safetensors in it")
-        if not local and "/" not in str(name):
-            raise UnknownBackbone(_unknown(name, "a hub id has the form owner/name"))
-        device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        dtype = ("float32" if device == "cpu" else "bfloat16") if dtype == "auto" else dtype
-        source = str(folder) if local else str(name)
-        if local:
-            disable_progress_bar()  # a local checkpoint is read at once; downloads keep their bar
-        try:
-            processor = AutoProcessor.from_pretrained(source)
-            model = AutoModelForImageTextToText.from_pretrained(source, dtype=getattr(torch, dtype), use_safetensors=True)
-        except OSError as error:
-            raise UnknownBackbone(_unknown(name, f"not to be had from the hub: {str(error).splitlines()[0]}")) from error
-        return cls(folder.name if local else str(name), model.to(device), processor, folder if local else None, batch_size)
+        video = self.processor.video_processor
+        if fps is not None or num_frames is not None:
+            self.sampling = replace(self.sampling, fps=fps, num_frames=num_frames)
+        if video_pixels is not None:
+            smallest = min(video.size["shortest_edge"], FRAME_PIXELS)
+            if video_pixels < smallest:
+                raise ValueError(f"video_pixels is {video_pixels}, below the smallest budget of {smallest}")
+            video.size = {"shortest_edge": smallest, "longest_edge": video_pixels}
 
     @cached_property
     def weights_hash(self) -> str:
-        """16 hex digits of the SHA-256 over the safetensors files, in name order (hub models: of the revision's commit)."""
-        if self.folder is None:
-            return hashlib.sha256(str(self.model.config._commit_hash).encode()).hexdigest()[:16]
+        """16 hex digits of the SHA-256 over the safetensors files, in name order (hub models: over the id and the commit)."""
+        if isinstance(self.weights, str):
+            return hashlib.sha256(f"{self.name}@{self.weights}".encode()).hexdigest()[:16]
         total = hashlib.sha256()
-        for file in sorted(self.folder.glob("*.safetensors")):
-            total.update(file.read_bytes())
+        for file in sorted(self.weights.glob("*.safetensors")):
+            with open(file, "rb") as stream:
+                while block := stream.read(1 << 24):
+                    total.update(block)
         return total.hexdigest()[:16]
 
     def parameters(self) -> int:
@@ -145,8 +142,15 @@ class Backbone:
         """What a result has to say about its backbone."""
         return {
             "name": self.name, "class": type(self.model).__name__, "parameters": self.parameters(), "dtype": str(self.model.dtype).split(".")[-1],
-            "device": str(self.model.device), "weights_hash": self.weights_hash, "sampling": self.sampling.to_dict(),
+            "device": self.device(), "weights_hash": self.weights_hash, "sampling": self.sampling.to_dict(),
+            "video_pixels": self.processor.video_processor.size["longest_edge"], "attention": self.model.config._attn_implementation,
+            "quantization": self.quantization, "memory_gb": round(self.model.get_memory_footprint() / 1e9, 3),
         }
+
+    def device(self) -> str:
+        """Where the weights lie; several places with a device map."""
+        places = getattr(self.model, "hf_device_map", None)
+        return ", ".join(sorted({str(place) for place in places.values()})) if places else str(self.model.device)
 
     def processing(self) -> str:
         """Canonical JSON of everything in the processor that shapes a prompt: it is part of every store key."""
@@ -277,21 +281,28 @@ class Backbone:
         return found
 
     def _description(self, ids, states, logprobs, clip: str, layers, vision) -> Description:
-        """Cut one row after its end-of-turn token. ids, logprobs: (T,); states: (T, D); layers: (L, T, D) or None; vision: (D,)."""
+        """Cut one row after its end-of-turn token; the tokens of a thought count as special.
+
+        ids, logprobs: (T,); states: (T, D); layers: (L, T, D) or None; vision: (D,).
+        """
         tokenizer = self.processor.tokenizer
         ends = torch.isin(ids, torch.tensor(self.end_ids)).nonzero()
         length = int(ends[0]) + 1 if len(ends) else len(ids)
         ids = ids[:length]
+        spoken = 0
+        if self.thinks:
+            closed = (ids == tokenizer.convert_tokens_to_ids("</think>")).nonzero()
+            spoken = int(closed[0]) + 1 if len(closed) else length  # a thought that never ends says nothing
         if not torch.isfinite(states[:length]).all():
             raise ValueError(f"the states of the description of {clip!r} are not finite; try another dtype")
         return Description(
-            text=tokenizer.decode(ids, skip_special_tokens=True).strip(),
+            text=tokenizer.decode(ids[spoken:], skip_special_tokens=True).strip(),
             tokens=[tokenizer.decode([token]) for token in ids.tolist()],
             token_ids=ids.numpy().astype(np.int64),
             states=states[:length].numpy().astype(np.float32),
             logprobs=logprobs[:length].numpy().astype(np.float32),
             ended=bool(len(ends)),
-            special=np.isin(ids.numpy(), [*tokenizer.all_special_ids, *self.end_ids]),
+            special=np.isin(ids.numpy(), [*tokenizer.all_special_ids, *self.end_ids]) | (np.arange(length) < spoken),
             layers=None if layers is None else layers[:, :length].numpy().astype(np.float32),
             vision=vision.numpy().astype(np.float32),
         )

@@ -1,5 +1,5 @@
-"""The command line: ``covrr run``, ``covrr rerun``, ``covrr results``, ``covrr benchmarks``, ``covrr backbones``; score, report and mine
-are in `covrr_utils.quality_cli`."""
+"""The command line: ``covrr run``, ``rerun``, ``results``, ``benchmarks``, ``backbones``; what judges and explains is in
+`covrr_utils.cli_quality`, what real data needs in `covrr_utils.cli_real`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from covrr_utils import paths, quality_cli
+from covrr_utils import cli_quality, cli_real, paths
 
 if TYPE_CHECKING:
     from covrr_utils.reruns import Execution
@@ -32,20 +32,26 @@ def table(rows: Sequence[dict], columns: Sequence[str]) -> str:
 
 
 def results_table(results: Sequence[dict]) -> str:
-    """Stored results for people: one line each, recall in percent, the kind of number and the denominators beside it."""
+    """Stored results for people: one line each, recall in percent, the kind of number and the denominators beside it.
+
+    Recall stands as "over all / over the present ones" (those whose reference and target video could be read), never one without the other.
+    """
+    def both(r: dict, k: str) -> str:
+        return " / ".join(f"{100 * part[k]:.2f}" if k in part else "-" for part in (r["recall"], r["recall_present"]))
+
     rows = [
         {
-            "kind": r["kind"], "benchmark": r["benchmark"], "gallery": f"{r['gallery']} ({r['gallery_size']:,})", "backbone": r["backbone"],
-            "strategy": r["strategy"], "pooling": r["pooling"], "scheme": r["scheme"] if r["pooling"] == "weighted_mean" else "-",
-            "source": r["source"], "seed": r["seed"],
-            "n": r["triplets"], "coverage": f"{r['coverage']:.3f}",
-            "valid traces": f"{r['validity']['rate']:.3f}" if r.get("validity") else "-",
-            **{f"R@{k}": f"{100 * value:.2f}" for k, value in r["recall"].items()},
-            "R@1 95%": "{:.1f}-{:.1f}".format(*(100 * bound for bound in r["interval"]["1"])),
+            "kind": r["kind"], "benchmark": r["benchmark"], "gallery": f"{r['gallery']} ({r['gallery_size']:,})", "protocol": r["protocol"],
+            "backbone": r["backbone"], "strategy": r["strategy"], "prompts": r["prompt_style"], "pooling": r["pooling"],
+            "scheme": r["scheme"] if r["pooling"] == "weighted_mean" else "-", "source": r["source"], "seed": r["seed"],
+            "n": f"{r['triplets']} / {'-' if r['present'] is None else r['present']}", "coverage": f"{r['coverage']:.3f}",
+            "valid traces": f"{r['validity']['rate']:.3f}" if r["validity"] else "-",
+            **{f"R@{k}": both(r, k) for k in r["recall"]}, "R@1 95%": "{:.1f}-{:.1f}".format(*(100 * bound for bound in r["interval"]["1"])),
         }
         for r in results
     ]
-    return table(rows, list(rows[0]) if rows else [])
+    legend = "n, R@k: over all triplets / over those whose reference and target video could be read"
+    return f"{table(rows, list(rows[0]))}\n{legend}" if rows else table([], [])
 
 
 def command_run(arguments: argparse.Namespace) -> int:
@@ -55,7 +61,9 @@ def command_run(arguments: argparse.Namespace) -> int:
     from covrr_utils.reruns import plan, rerun
 
     begun = time.perf_counter()
-    run = Run(RunConfig(benchmark=arguments.benchmark, backbone=arguments.backbone, seed=arguments.seed, limit=arguments.limit))
+    options = cli_real.run_options(arguments)
+    benchmark, backbone = cli_real.absolute(arguments.benchmark), cli_real.absolute(arguments.backbone)
+    run = Run(RunConfig(benchmark=benchmark, backbone=backbone, seed=arguments.seed, limit=arguments.limit, **options))
     info = run.backbone.info()
     print(
         f"{run.benchmark.name}: {len(run.benchmark.triplets)} triplets, gallery of {len(run.benchmark.gallery):,} ({run.benchmark.gallery_name})\n"
@@ -66,7 +74,9 @@ def command_run(arguments: argparse.Namespace) -> int:
     for strategy in run.config.strategies:
         results.append(run.evaluate(strategy).summary())
     parameters = {name.upper(): getattr(arguments, name) for name in ("seed", "limit") if getattr(arguments, name) != getattr(RunConfig(), name)}
-    failed = report(rerun(plan([arguments.backbone], [arguments.benchmark], DEFAULT_NOTEBOOKS, parameters)))
+    parameters |= {name.upper(): value for name, value in options.items()}
+    run.release()  # the notebooks load the model by themselves
+    failed = report(rerun(plan([backbone], [benchmark], DEFAULT_NOTEBOOKS, parameters)))
     print(f"\n{results_table(results)}")
     print(f"\nFigures: {paths.relative(paths.figures_dir())}   Results: {paths.relative(run.folder)}   {time.perf_counter() - begun:.0f} s in all")
     return 1 if failed else 0
@@ -119,9 +129,17 @@ def command_rerun(arguments: argparse.Namespace) -> int:
 
 
 def command_backbones(arguments: argparse.Namespace) -> int:
+    from covrr_utils import registry
     from covrr_utils.backbone import backbones
 
     rows = []
+    if arguments.published:
+        rows = [
+            {"name": m.name, "class": m.architecture, "weights": f"{m.bf16 / 1e9:.1f} GB in bf16", "parameters": f"{m.parameters:,}", "hub": m.hub}
+            for m in registry.published().values()
+        ]
+        print(json.dumps(rows, indent=1) if arguments.json else f"{table(rows, list(rows[0]))}\n{registry.NOT_PUBLISHED}")
+        return 0
     for name, folder in backbones().items():
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
@@ -162,10 +180,11 @@ def parser() -> argparse.ArgumentParser:
     main_parser = argparse.ArgumentParser(prog="covrr", description="Reason-aware composed video retrieval, as a workbook.")
     commands = main_parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="the default job: embed, query, execute notebooks 00-04, print recalls")
-    run.add_argument("--benchmark", default="mini", help="embedded benchmark or path of a .benchmark.json (default: mini)")
-    run.add_argument("--backbone", default="mini-3m", help="embedded backbone, checkpoint folder or hub id (default: mini-3m)")
+    run.add_argument("--benchmark", default="mini", help="embedded benchmark, path of a .benchmark.json or of a label file (default: mini)")
+    run.add_argument("--backbone", default="mini-3m", help="embedded or published backbone, checkpoint folder or hub id (default: mini-3m)")
     run.add_argument("--seed", type=int, default=0, help="seed of everything that is sampled (default: 0)")
     run.add_argument("--limit", type=int, default=None, help="only the first N triplets (default: all)")
+    cli_real.add_run_options(run)
     run.set_defaults(call=command_run)
     rerun = commands.add_parser("rerun", help="notebooks x backbones x benchmarks through papermill, resumable; rebuilds tables and figures")
     rerun.add_argument("--backbones", nargs="+", metavar="NAME", help="embedded backbones, checkpoint folders or hub ids (default: all embedded)")
@@ -174,7 +193,7 @@ def parser() -> argparse.ArgumentParser:
     rerun.add_argument("--parameters", type=Path, metavar="FILE", help="yaml with notebook parameters, such as notebooks/parameters/*.yaml")
     rerun.add_argument("--force", action="store_true", help="execute also what is done already")
     rerun.set_defaults(call=command_rerun)
-    quality_cli.add_commands(commands)
+    cli_quality.add_commands(commands)
     for name, call, help_ in (
         ("backbones", command_backbones, "the embedded backbones"),
         ("benchmarks", command_benchmarks, "the embedded benchmarks"),
@@ -183,6 +202,8 @@ def parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=help_)
         sub.add_argument("--json", action="store_true", help="for machines: a list of objects")
         sub.set_defaults(call=call)
+    commands.choices["backbones"].add_argument("--published", action="store_true", help="the published Qwen3-VL sizes and their memory")
+    cli_real.add_commands(commands)
     return main_parser
 
 

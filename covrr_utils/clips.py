@@ -85,10 +85,33 @@ def read_clip(path: Path, sampling: Sampling, id: str | None = None) -> Clip:
         With cause "missing", "empty file", "not decodable" (not a video, truncated, no video stream) or "too short" (fewer than two
         frames: the model's temporal patch needs two).
     """
-    from decord import VideoReader, cpu
     from transformers.video_utils import VideoMetadata
 
-    path, shown = Path(path), paths.relative(path)
+    path = Path(path)
+    frames, indices, total, fps = _decode(path, sampling)
+    height, width = frames.shape[1:3]
+    metadata = VideoMetadata(
+        total_num_frames=total, fps=fps, width=width, height=height, duration=total / fps, video_backend="decord", frames_indices=indices.tolist()
+    )
+    return Clip(id if id is not None else path.stem, frames, metadata)
+
+
+def probe(path: Path) -> None:
+    """Decode the first and the last frame of a video, and throw them away.
+
+    Raises
+    ------
+    ClipError
+        If `read_clip` could not use the video either.
+    """
+    _decode(Path(path), Sampling(num_frames=2))
+
+
+def _decode(path: Path, sampling: Sampling) -> tuple[np.ndarray, np.ndarray, int, float]:
+    """Sampled frames (T, H, W, 3), their numbers (T,), the number of all frames and the frames per second; `ClipError` says why not."""
+    from decord import VideoReader, cpu
+
+    shown = paths.relative(path)
     if not path.is_file():
         raise ClipError("missing", f"{shown}: no such file; put the video there or accept that its triplets count as misses")
     if path.stat().st_size == 0:
@@ -103,8 +126,4 @@ def read_clip(path: Path, sampling: Sampling, id: str | None = None) -> Clip:
         raise ClipError("not decodable", f"{shown}: cannot be decoded as a video ({reason}); download it again") from error
     if frames is None:
         raise ClipError("too short", f"{shown}: {total} frame(s), but a clip needs at least two")
-    height, width = frames.shape[1:3]
-    metadata = VideoMetadata(
-        total_num_frames=total, fps=fps, width=width, height=height, duration=total / fps, video_backend="decord", frames_indices=indices.tolist()
-    )
-    return Clip(id if id is not None else path.stem, frames, metadata)
+    return frames, indices, total, fps

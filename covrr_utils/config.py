@@ -6,7 +6,10 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
+from covrr_utils.labels import LAYOUTS
 from covrr_utils.pooling import POOLINGS, PREDICTS, WEIGHTINGS
+from covrr_utils.prompts import STYLES
+from covrr_utils.registry import ATTENTIONS, DTYPES, QUANTIZATIONS
 
 
 class UnknownParameter(ValueError):
@@ -32,6 +35,18 @@ class RunConfig:
     max_new_tokens: int | None = None
     grammar: str | None = None
     device: str = "auto"
+    prompt_style: str = "slots"
+    gallery: str | None = None
+    videos: tuple[str, ...] = ()
+    label_layout: str | None = None
+    fps: float | None = None
+    num_frames: int | None = None
+    video_pixels: int | None = None
+    dtype: str = "auto"
+    attention: str | None = None
+    device_map: str | None = None
+    quantization: str | None = None
+    revision: str | None = None
 
     def __post_init__(self):
         from covrr_utils.reasoning import Settings, strategy
@@ -40,16 +55,26 @@ class RunConfig:
             raise ValueError(f"strategies must be a list of names, got the single text {self.strategies!r}; write [{self.strategies!r}]")
         object.__setattr__(self, "strategies", tuple(self.strategies))
         object.__setattr__(self, "layers", tuple(self.layers))
+        object.__setattr__(self, "videos", (self.videos,) if isinstance(self.videos, str) else tuple(self.videos))
         for name in self.strategies:
             strategy(name)
         Settings(samples=self.samples, synthesis=self.synthesis, grammar=self.grammar)
-        for name, value, known in (("pooling", self.pooling, POOLINGS), ("scheme", self.scheme, WEIGHTINGS)):
+        choices = (
+            ("pooling", self.pooling, POOLINGS), ("scheme", self.scheme, WEIGHTINGS), ("prompt_style", self.prompt_style, STYLES),
+            ("label_layout", self.label_layout, (None, *LAYOUTS)), ("quantization", self.quantization, (None, *QUANTIZATIONS)),
+            ("dtype", self.dtype, DTYPES), ("attention", self.attention, (None, *ATTENTIONS)),
+        )
+        for name, value, known in choices:
             if value not in known:
-                raise ValueError(f"unknown {name} {value!r}; known: {', '.join(known)}")
-        for name in ("batch_size", "limit", "max_new_tokens"):
+                raise ValueError(f"unknown {name} {value!r}; known: {', '.join(map(str, known))}")
+        for name in ("batch_size", "limit", "max_new_tokens", "num_frames", "video_pixels"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+        if self.fps is not None and (isinstance(self.fps, bool) or not isinstance(self.fps, int | float) or self.fps <= 0):
+            raise ValueError(f"fps must be a number above 0, got {self.fps!r}")
+        if self.fps is not None and self.num_frames is not None:
+            raise ValueError(f"give fps or num_frames, not both; got fps={self.fps} and num_frames={self.num_frames}")
 
     @classmethod
     def from_notebook(cls, names: Mapping[str, object], own: Sequence[str] = ()) -> RunConfig:

@@ -40,7 +40,7 @@ class Run:
 
     def __init__(self, config: RunConfig):
         self.config = config
-        self.benchmark: Benchmark = load_benchmark(config.benchmark).head(config.limit)
+        self.benchmark: Benchmark = load_benchmark(config.benchmark, config.gallery, config.videos, config.label_layout).head(config.limit)
         self.store = Store(paths.runs_dir() / "store")
         self._contents: dict[str, str] = {}
         self._gallery: tuple[Mapping[str, Record], dict[str, Failure]] | None = None
@@ -51,7 +51,21 @@ class Run:
         """The frozen model, loaded when first needed."""
         from covrr_utils.backbone import Backbone
 
-        return Backbone.load(self.config.backbone, device=self.config.device, batch_size=self.config.batch_size)
+        own = self.config
+        return Backbone.load(
+            own.backbone, own.device, own.dtype, own.batch_size, attention=own.attention, device_map=own.device_map,
+            quantization=own.quantization, revision=own.revision, fps=own.fps, num_frames=own.num_frames, video_pixels=own.video_pixels,
+        )
+
+    def release(self) -> None:
+        """Let go of the model and its memory; it is loaded again when needed."""
+        import gc
+
+        import torch
+
+        self.__dict__.pop("backbone", None)
+        gc.collect()
+        torch.cuda.empty_cache()
 
     @cached_property
     def decoding(self):
@@ -100,13 +114,13 @@ class Run:
         from covrr_utils.backbone import Prompt
 
         def describe(items: Sequence[tuple[str, Clip]]) -> tuple[list[Record], list[Failure]]:
-            asked = [Prompt(clip, prompts.describe()) for _, clip in items]
+            asked = [Prompt(clip, prompts.describe(self.config.prompt_style)) for _, clip in items]
             begun = time.perf_counter()
             described = self.backbone.describe(asked, self.decoding, layers=self.config.layers)
             seconds = (time.perf_counter() - begun) / len(items)
             return [Record(video, text, {"seconds": seconds}) for (video, _), text in zip(items, described, strict=True)], []
 
-        collection = self.store.collection("gallery", self._key(prompts.describe()))
+        collection = self.store.collection("gallery", self._key(prompts.describe(self.config.prompt_style)))
         return self._through_store(collection, {video: (video, video, "") for video in videos}, describe, desc)
 
     @cached_property
@@ -125,8 +139,10 @@ class Run:
         if strategy not in self._queries:
             ask = reasoning.strategy(strategy)
             sampled = {"samples": self.config.samples, "synthesis": self.config.synthesis, "seed": self.config.seed}
-            settings = reasoning.Settings(self.decoding, layers=self.config.layers, grammar=self.config.grammar, **sampled)
-            asked = [prompts.single_stage("E"), prompts.trace("E"), prompts.after_trace("E", "R"), prompts.synthesis("E", ["R"])]
+            style = self.config.prompt_style
+            settings = reasoning.Settings(self.decoding, layers=self.config.layers, style=style, grammar=self.config.grammar, **sampled)
+            asked = [prompts.single_stage("E", style), prompts.trace("E", style), prompts.after_trace("E", "R", style)]
+            asked.append(prompts.synthesis("E", ["R"], style))
             key = self._key(asked) | {"strategy": strategy, "extra": "trace, samples, written"}
             key |= sampled if strategy == "self_consistency" else {}
             key |= {"grammar": self.config.grammar} if self._grammar(strategy) else {}
@@ -151,7 +167,7 @@ class Run:
         if name in reasoning.STRATEGIES:
             raise ValueError(f"{name!r} is a strategy; give these traces another name")
         triplets = {triplet.id: triplet for triplet in self.benchmark.triplets if triplet.id in traces}
-        settings = reasoning.Settings(self.decoding, layers=self.config.layers)
+        settings = reasoning.Settings(self.decoding, layers=self.config.layers, style=self.config.prompt_style)
 
         def answer(items: Sequence[tuple[str, Clip]]) -> tuple[list[Record], list[Failure]]:
             begun = self.backbone.generated_tokens, time.perf_counter()
@@ -159,7 +175,7 @@ class Run:
             return self._records(found, len(items), *begun), []
 
         wanted = {id_: (id_, t.reference, f"{t.edit}\n{traces[id_].text()}") for id_, t in triplets.items()}
-        collection = self.store.collection("queries", self._key(prompts.after_trace("E", "R")) | {"strategy": "given"})
+        collection = self.store.collection("queries", self._key(prompts.after_trace("E", "R", settings.style)) | {"strategy": "given"})
         found, failures = self._through_store(collection, wanted, answer, name)
         missing = [triplet.id for triplet in self.benchmark.triplets if triplet.id not in traces]
         failures |= {id_: Failure(id_, "trace", "no trace given", f"{name!r} holds no trace for this triplet") for id_ in missing}
@@ -182,19 +198,21 @@ class Run:
         Writes json and csv unless ``save`` is off.
         """
         pooling, scheme, source = pooling or self.config.pooling, scheme or self.config.scheme, source or self.config.source
-        queries, query_failures = self.queries(strategy)
-        asked, query_failures = self.pooled(queries, query_failures, pooling, scheme, source)
-        gallery, gallery_failures = self.pooled(*self.gallery(), pooling, scheme, source)
-        scores = {}
-        if asked and gallery:
-            found = similarities(np.stack(list(asked.values())), np.stack(list(gallery.values())))
-            scores = dict(zip(asked, found, strict=True))
-        costs = [record.extra for record in queries.values()]
+        scores, videos, query_failures, gallery_failures = self.scored(strategy, pooling, scheme, source)
+        costs = [record.extra for record in self.queries(strategy)[0].values()]
         cost = {f"{what}_per_query": float(np.mean([extra[what] for extra in costs])) for what in ("tokens", "seconds")} if costs else {}
         said = {"grammar": self._grammar(strategy), "validity": self.validity(strategy), **cost}
-        return self.ranked(
-            strategy, scores, list(gallery), query_failures, gallery_failures, save, pooling=pooling, scheme=scheme, source=source, **said
-        )
+        return self.ranked(strategy, scores, videos, query_failures, gallery_failures, save, pooling=pooling, scheme=scheme, source=source, **said)
+
+    def scored(self, strategy: str, pooling: str, scheme: str, source: str):
+        """Similarities (G,) by triplet id, the G videos that could be described, and the failures of queries and of gallery videos."""
+        queries, query_failures = self.pooled(*self.queries(strategy), pooling, scheme, source)
+        gallery, gallery_failures = self.pooled(*self.gallery(), pooling, scheme, source)
+        scores = {}
+        if queries and gallery:
+            found = similarities(np.stack(list(queries.values())), np.stack(list(gallery.values())))
+            scores = dict(zip(queries, found, strict=True))
+        return scores, list(gallery), query_failures, gallery_failures
 
     def pooled(self, records: Mapping[str, Record], failures: Mapping[str, Failure], pooling: str, scheme: str, source: str = PREDICTS):
         """Vectors by id; a description that cannot be pooled joins the failures."""
@@ -214,31 +232,43 @@ class Run:
         """The result of any way of scoring: ``scores`` holds for each triplet id its similarity with every one of ``videos``.
 
         A triplet whose query or target is among the failures is a miss with that cause.
+
+        Raises
+        ------
+        ValueError
+            If no video of the gallery could be described, or the benchmark has no targets.
         """
         index = {video: number for number, video in enumerate(videos)}
         if not videos:
             raise ValueError(f"no video of the gallery {self.benchmark.gallery_name!r} could be described; see the failures in {self.store.root}")
-        rows = []
+        if not self.benchmark.has_targets:
+            raise ValueError(f"{self.benchmark.name} has no targets, so there is no recall; `covrr submit` writes what a challenge takes")
+        rows, outside = [], self.benchmark.outside(videos)
         for triplet in self.benchmark.triplets:
             row = {"triplet": triplet.id, "rank": None, "cause": None, "target": triplet.target, "reference": triplet.reference}
-            failure = query_failures.get(triplet.id) or gallery_failures.get(triplet.target)
-            if failure is not None:
-                rows.append({**row, "cause": f"{failure.stage}: {failure.cause}", "top": [], "scores": []})
+            failures = [failed[id_] for failed, id_ in ((query_failures, triplet.id), (gallery_failures, triplet.target)) if id_ in failed]
+            row["present"] = not any(failure.stage == "video" for failure in failures)
+            if failures:
+                rows.append({**row, "cause": f"{failures[0].stage}: {failures[0].cause}", "top": [], "scores": []})
                 continue
             found = scores[triplet.id]
-            excluded = [index[triplet.reference]] if self.benchmark.exclude_reference and triplet.reference in index else []
+            excluded = self.benchmark.left_out(triplet, index, outside)
             best = top(found, SHOWN, excluded)
             row["rank"] = rank_of_target(found, index[triplet.target], excluded)
             row |= {"top": [videos[i] for i in best], "scores": [round(float(found[i]), 6) for i in best]}
             rows.append(row)
         ranks = [row["rank"] for row in rows]
+        homes = [triplet.section for triplet in self.benchmark.triplets]
+        sections = {name: _recalls([row for row, home in zip(rows, homes) if home == name]) for name in dict.fromkeys(homes)}
         result = Result(
             kind=f"measured here, {self.benchmark.kind}", benchmark=self.benchmark.name, gallery=self.benchmark.gallery_name,
             gallery_size=len(self.benchmark.gallery), gallery_coverage=len(videos) / len(self.benchmark.gallery),
             backbone=self.backbone.name, weights_hash=self.backbone.weights_hash, strategy=name, pooling=pooling, scheme=scheme, source=source,
-            seed=self.config.seed, triplets=len(rows), coverage=sum(rank is not None for rank in ranks) / len(rows),
-            recall=metrics.recalls(ranks), interval={str(k): metrics.recall_interval(ranks, k) for k in metrics.KS},
-            failures=dict(Counter(row["cause"] for row in rows if row["cause"])), queries=rows, **said,
+            seed=self.config.seed, coverage=sum(rank is not None for rank in ranks) / len(rows),
+            **_recalls(rows), interval={str(k): metrics.recall_interval(ranks, k) for k in metrics.KS},
+            failures=dict(Counter(row["cause"] for row in rows if row["cause"])), queries=rows, protocol=self.benchmark.protocol,
+            reference_excluded=self.benchmark.exclude_reference, prompt_style=self.config.prompt_style,
+            sections=sections if len(self.benchmark.sections) > 1 else {}, **said,
         )
         if save:
             samples = self.config.samples if name == "self_consistency" else None
@@ -257,10 +287,10 @@ class Run:
     def _key(self, asked: object) -> dict[str, object]:
         backbone = self.backbone
         return {
-            "prompts": asked, "prompt_version": prompts.PROMPT_VERSION, "weights": backbone.weights_hash, "dtype": str(backbone.model.dtype),
-            "processing": backbone.processing(), "sampling": backbone.sampling.to_dict(), "decoding": self.decoding.to_dict(),
-            "layers": list(self.config.layers),
-        }
+            "prompts": asked, "prompt_version": prompts.version(self.config.prompt_style), "weights": backbone.weights_hash,
+            "dtype": str(backbone.model.dtype), "processing": backbone.processing(), "sampling": backbone.sampling.to_dict(),
+            "decoding": self.decoding.to_dict(), "layers": list(self.config.layers),
+        } | ({"quantization": backbone.quantization} if backbone.quantization else {})
 
     def _content(self, video: str) -> str | None:
         """The hash of a video's file, None when there is no such file."""
@@ -295,3 +325,12 @@ class Run:
 def _identity(triplet: Triplet, strategy: str) -> str:
     gold = triplet.gold_trace.text() if strategy == "gold_trace" and triplet.gold_trace else ""
     return f"{triplet.edit}\n{gold}"
+
+
+def _recalls(rows: Sequence[dict]) -> dict:
+    """Number and recall of all triplets, and of those present: whose reference and target could be read as videos."""
+    present = [row["rank"] for row in rows if row["present"]]
+    return {
+        "triplets": len(rows), "recall": metrics.recalls([row["rank"] for row in rows]), "present": len(present),
+        "recall_present": metrics.recalls(present) if present else {},
+    }

@@ -35,6 +35,7 @@ class Settings:
 
     ``synthesis`` merges the sampled traces by majority ``vote`` per slot, or by asking the ``model`` (as the official code does).
     ``grammar`` constrains every trace (not the descriptions) to a form of `covrr_utils.constrained`.
+    ``style``: how every prompt is worded (`covrr_utils.prompts.STYLES`).
     ``layers``: depths of decoder blocks whose states descriptions keep too (`Backbone.describe`).
     """
 
@@ -45,6 +46,7 @@ class Settings:
     seed: int = 0
     layers: tuple[float, ...] = ()
     grammar: str | None = None
+    style: str = "slots"
 
     @property
     def tracing(self) -> Decoding:
@@ -84,14 +86,15 @@ Outcome = tuple[list[Query], list[Failure]]
 
 def single_stage(backbone: Backbone, items: Items, settings: Settings, desc: str | None = None) -> Outcome:
     """Describe after the edit in one go."""
-    asked = [Prompt(clip, prompts.single_stage(triplet.edit)) for triplet, clip in items]
+    asked = [Prompt(clip, prompts.single_stage(triplet.edit, settings.style)) for triplet, clip in items]
     described = backbone.describe(asked, settings.decoding, desc, settings.layers)
     return [Query(triplet.id, description) for (triplet, _), description in zip(items, described, strict=True)], []
 
 
 def two_stage(backbone: Backbone, items: Items, settings: Settings, desc: str | None = None) -> Outcome:
     """Write a trace greedily, then describe given it."""
-    written = backbone.write([Prompt(clip, prompts.trace(triplet.edit)) for triplet, clip in items], settings.tracing, _label(desc, "traces"))
+    asked = [Prompt(clip, prompts.trace(triplet.edit, settings.style)) for triplet, clip in items]
+    written = backbone.write(asked, settings.tracing, _label(desc, "traces"))
     traces, failures = _parsed(items, written)
     queries = described(backbone, items, traces, settings, _label(desc, "descriptions"))
     texts = {triplet.id: text for (triplet, _), text in zip(items, written, strict=True)}
@@ -100,7 +103,7 @@ def two_stage(backbone: Backbone, items: Items, settings: Settings, desc: str | 
 
 def self_consistency(backbone: Backbone, items: Items, settings: Settings, desc: str | None = None) -> Outcome:
     """Sample ``settings.samples`` traces, merge them, then describe given the result."""
-    asked = [Prompt(clip, prompts.trace(triplet.edit)) for triplet, clip in items]
+    asked = [Prompt(clip, prompts.trace(triplet.edit, settings.style)) for triplet, clip in items]
     sampled: dict[str, list[str]] = {triplet.id: [] for triplet, _ in items}
     for number in range(settings.samples):
         decoding = replace(settings.tracing, do_sample=True, temperature=settings.temperature, seed=settings.seed * 1000 + number)
@@ -108,7 +111,7 @@ def self_consistency(backbone: Backbone, items: Items, settings: Settings, desc:
         for (triplet, _), text in zip(items, texts, strict=True):
             sampled[triplet.id].append(text)
     if settings.synthesis == "model":
-        merging = [Prompt(clip, prompts.synthesis(triplet.edit, sampled[triplet.id])) for triplet, clip in items]
+        merging = [Prompt(clip, prompts.synthesis(triplet.edit, sampled[triplet.id], settings.style)) for triplet, clip in items]
         traces, failures = _parsed(items, backbone.write(merging, settings.tracing, _label(desc, "synthesis")))
     else:
         traces, failures = {}, []
@@ -202,7 +205,7 @@ def described(
 ) -> list[Query]:
     """Stage 2 for every triplet that has a trace: its description after the edit, given the trace."""
     ready = [(triplet, clip) for triplet, clip in items if triplet.id in traces]
-    asked = [Prompt(clip, prompts.after_trace(triplet.edit, traces[triplet.id].text())) for triplet, clip in ready]
+    asked = [Prompt(clip, prompts.after_trace(triplet.edit, traces[triplet.id].text(), settings.style)) for triplet, clip in ready]
     texts = backbone.describe(asked, settings.decoding, desc, settings.layers)
     return [
         Query(triplet.id, description, traces[triplet.id], (sampled or {}).get(triplet.id, []))

@@ -16,7 +16,12 @@ from covrr_utils.store import write_atomically
 
 @dataclass
 class Result:
-    """Recall of one strategy under one pooling, with all that must be said beside it."""
+    """Recall of one strategy under one pooling, with all that must be said beside it.
+
+    ``recall`` is over all triplets; ``recall_present`` over the ``present`` ones, those whose reference and target video could be read
+    (empty if there are none). The second is easier, for missing gallery videos cannot get in the way: never show it alone.
+    ``sections`` holds the same for every section of the labels, where there are several.
+    """
 
     kind: str
     benchmark: str
@@ -39,6 +44,12 @@ class Result:
     seconds_per_query: float | None = None
     grammar: str | None = None
     validity: dict | None = None  # of the traces, see `covrr_utils.reasoning.validity`; None where none is written
+    present: int | None = None
+    recall_present: dict[str, float] = field(default_factory=dict)
+    protocol: str = ""
+    reference_excluded: bool | None = None
+    prompt_style: str = "slots"
+    sections: dict[str, dict] = field(default_factory=dict)
     queries: list[dict] = field(repr=False, default_factory=list)
 
     @property
@@ -76,11 +87,11 @@ def save_result(result: Result, folder: Path, limit: int | None = None, samples:
 
 
 def load_results(folder: Path | None = None) -> list[dict]:
-    """The summaries of every stored result below ``folder`` (default: ``runs/``), in path order."""
+    """The summaries of every stored result below ``folder`` (default: ``runs/``), in path order; those of older runs lack what came later."""
     root = folder or paths.runs_dir()
     summaries = []
     for path in sorted(root.glob("*/*/results/*.json")):
         data = json.loads(path.read_text(encoding="utf-8"))
         data.pop("queries")
-        summaries.append(data)
+        summaries.append({"present": None, "recall_present": {}, "protocol": "", "prompt_style": "slots"} | data)
     return summaries

@@ -14,12 +14,17 @@ def with_interval(value: float, low: float, high: float, digits: int = 1) -> str
 
 
 def recall_columns(results: dict) -> pd.DataFrame:
-    """One row per named `Result`: recalls in percent with their 95% intervals, denominators and kind of number."""
-    rows = []
+    """One row per named `Result`: recalls in percent with their 95% intervals, denominators and kind of number.
+
+    Where videos are missing, the recalls over the triplets whose videos could be read stand beside those over all.
+    """
+    rows, partial = [], any(result.present not in (None, result.triplets) for result in results.values())
     for name, result in results.items():
         cells = {
             f"R@{k}": with_interval(100 * value, *(100 * bound for bound in result.interval[k])) for k, value in result.recall.items()
         }
+        if partial:
+            cells |= {f"R@{k}, present": f"{100 * value:.1f}" for k, value in result.recall_present.items()} | {"n, present": result.present}
         rows.append({"system": name, **cells, "n": result.triplets, "coverage": f"{result.coverage:.3f}", "kind": result.kind})
     return pd.DataFrame(rows)
 

@@ -145,10 +145,10 @@ def test_unknown_backbones_say_what_is_possible(tmp_path, monkeypatch):
     with pytest.raises(UnknownBackbone, match="no checkpoint folder: expected config.json"):
         Backbone.load(tmp_path)
 
-    def unreachable(source):
+    def unreachable(source, file, revision=None):
         raise OSError("We couldn't connect to the hub.\nMore lines.")
 
-    monkeypatch.setattr("covrr_utils.backbone.AutoProcessor.from_pretrained", unreachable)
+    monkeypatch.setattr("covrr_utils.loading.cached_file", unreachable)
     with pytest.raises(UnknownBackbone, match=r"unknown backbone 'nobody/nothing': .*not to be had from the hub: We couldn't connect to the hub\.\)"):
         Backbone.load("nobody/nothing")
 

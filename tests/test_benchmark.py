@@ -24,24 +24,23 @@ def test_embedded_benchmarks_load():
 def test_sections_and_plain_lists(tmp_path):
     sectioned = [{"webvid": [ROW]}, {"ss2": [ROW | {"video_source": 41, "video_target": 7}]}]
     one, two = read_labels(labels(tmp_path, sectioned))
-    assert (one.section, two.section) == ("webvid", "ss2") and (two.reference, two.target) == ("41", "7")
-    assert (one.id, two.id) == ("webvid/1", "ss2/1"), "row ids repeat across sections"
+    assert (one.section, two.section) == ("webvid", "ss2") and (two.reference, two.target) == ("ss2/41", "ss2/7")
+    assert (one.id, two.id) == ("webvid/1", "ss2/1"), "row and video ids repeat across sections"
     (plain,) = read_labels(labels(tmp_path, [ROW | {"video_source": "  a/1 ", "reasoned_target_video_description__main": "x"}]))
     assert plain.id == "1" and plain.reference == "a/1" and plain.extra == {"reasoned_target_video_description__main": "x"}
 
 
 BROKEN = {
-    "not a list": ({"a": 1}, "expected a list of rows or of sections, found dict"),
+    "not rows": ({"a": 1}, "row 0: key 'video_source' is missing; found a"),
     "not json": ("[{", "not valid JSON"),
     "row is text": ([ROW, "x"], "row 1: expected an object with the keys"),
-    "missing key": ([{k: v for k, v in ROW.items() if k != "video_target"}], "row 0: key 'video_target' is missing; found id, video_source"),
+    "missing key": ([{k: v for k, v in ROW.items() if k != "video_target"}, ROW], "row 0: key 'video_target' is missing; found id, video_source"),
     "edit is a number": ([ROW | {"modification_text": 3}], "row 0: key 'modification_text': expected the edit as text, found 3"),
     "empty edit": ([ROW | {"modification_text": "  "}], "expected the edit as text"),
     "source is null": ([ROW | {"video_source": None}], "key 'video_source': expected a video id such as 'folder/name', found None"),
     "source is a bool": ([ROW | {"video_source": True}], "expected a video id"),
     "leads outside": ([ROW | {"video_source": "../../etc/passwd"}], "leads outside the video folder"),
     "absolute": ([ROW | {"video_target": "/etc/passwd"}], "leads outside the video folder"),
-    "same id twice": ([ROW, ROW], "row 1: key 'id': '1' was already used by row 0"),
     "id is null": ([ROW | {"id": None}], "row 0: key 'id': expected a text or a whole number, found None"),
     "section twice": ([{"ss2": [ROW]}, {"ss2": [ROW | {"id": 2}]}], "section 'ss2' occurs more than once"),
     "no rows": ([{"ss2": []}], "no rows; expected at least one triplet"),

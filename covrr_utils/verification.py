@@ -1,0 +1,162 @@
+"""A published size without its weights: built from its dimensions, filled at random, run end to end.
+
+Random weights say nothing about recall, but everything about shapes, devices, memory and speed: what a real run will need. The tokenizer
+is Qwen's own, rebuilt from the byte-pair ranks that the package ``dashscope`` carries (151,643 ranks and 26 added tokens), and the
+processor has the published settings, so prompts have the layout and the length that they have with a real checkpoint.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from covrr_utils import prompts, registry
+
+if TYPE_CHECKING:
+    from transformers import Qwen2Tokenizer, Qwen3VLProcessor
+
+    from covrr_utils.backbone import Backbone
+
+RANKS = 151_643
+
+
+@cache
+def qwen_tokenizer() -> Qwen2Tokenizer:
+    """Qwen3's tokenizer: ids 0..151642 from the ranks, 151643..151668 the added tokens.
+
+    Raises
+    ------
+    ValueError
+        If the package ``dashscope`` (part of the extra ``test``) is missing or holds other ranks.
+    """
+    from tokenizers import AddedToken
+    from transformers import Qwen2Tokenizer
+    from transformers.convert_slow_tokenizer import TikTokenConverter
+
+    from covrr_utils.mini.tokenizer import CHAT_TEMPLATE, PLAIN_TOKENS, SPECIAL_TOKENS
+
+    try:
+        import dashscope
+    except ImportError as error:
+        raise ValueError("Qwen's tokenizer is rebuilt from the package dashscope, which is not here; install it: pip install dashscope") from error
+    file = str(Path(dashscope.__file__).parent / "resources" / "qwen.tiktoken")
+    vocab, merges = TikTokenConverter(file).extract_vocab_merges_from_model(file)
+    if sorted(vocab.values()) != list(range(RANKS)):
+        raise ValueError(f"the ranks in the package dashscope are not Qwen's: expected {RANKS:,}, found {len(vocab):,}; install another version")
+    tokenizer = Qwen2Tokenizer(vocab=vocab, merges=merges)
+    tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS], special_tokens=True)
+    tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in PLAIN_TOKENS])
+    tokenizer.eos_token, tokenizer.pad_token, tokenizer.padding_side = "<|im_end|>", "<|endoftext|>", "left"
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def qwen_processor() -> Qwen3VLProcessor:
+    """The processor of the published checkpoints: their video settings around `qwen_tokenizer`."""
+    from transformers import Qwen2VLImageProcessor, Qwen3VLProcessor, Qwen3VLVideoProcessor
+
+    tokenizer, video = qwen_tokenizer(), registry.facts()["shared"]["video"]
+    image = Qwen2VLImageProcessor(
+        size=video["size"], patch_size=video["patch_size"], temporal_patch_size=video["temporal_patch_size"], merge_size=video["merge_size"],
+        image_mean=video["image_mean"], image_std=video["image_std"],
+    )
+    videos = Qwen3VLVideoProcessor(**video, cap_pixels_per_frame=True)
+    return Qwen3VLProcessor(image_processor=image, tokenizer=tokenizer, video_processor=videos, chat_template=tokenizer.chat_template)
+
+
+def random_backbone(size: str, device: str = "auto", dtype: str = "bfloat16", batch_size: int = 1, seed: int = 0) -> Backbone:
+    """A published size (``2B``, ``8B``, ...) with random weights.
+
+    Raises
+    ------
+    ValueError
+        If there is no such size.
+    NotEnoughMemory
+        If its weights do not fit.
+    """
+    import torch
+    from transformers import AutoModelForImageTextToText
+
+    from covrr_utils.backbone import Backbone
+
+    model = registry.find(f"Qwen3-VL-{size}-Instruct")
+    if model is None:
+        raise ValueError(f"unknown size {size!r}; published: {', '.join(dict.fromkeys(known.size for known in registry.published().values()))}")
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    registry.check_memory(model.name, model.parameters, dtype, None, device, None)
+    torch.manual_seed(seed)
+    with torch.device("meta"):
+        empty = AutoModelForImageTextToText.from_config(registry.config_of(model.name), dtype=getattr(torch, dtype))
+    filled = empty.to_empty(device=device)
+    filled.tie_weights()
+    with torch.no_grad():
+        for name, parameter in filled.named_parameters():
+            parameter.fill_(1.0) if "norm" in name and name.endswith("weight") else parameter.normal_(0.0, 0.02)
+    _restore(filled)
+    return Backbone(f"{model.name} (random weights)", filled, qwen_processor(), f"seed {seed}", batch_size)
+
+
+def _restore(model) -> None:
+    """Compute the rotary frequencies again, which have no weights and were left empty."""
+    import torch
+
+    for module in model.modules():
+        if "RotaryEmbedding" not in type(module).__name__:
+            continue
+        fresh = type(module)(module.config)
+        for name, buffer in fresh.named_buffers():
+            getattr(module, name).copy_(buffer)
+    for name, buffer in model.named_buffers():
+        if not torch.isfinite(buffer.float()).all():
+            raise RuntimeError(f"buffer {name} was left empty; this version of transformers keeps something else than frequencies there")
+
+
+def verify(size: str, clips: int = 2, batch_size: int = 1, max_new_tokens: int = 4, device: str = "auto") -> dict[str, object]:
+    """Gallery and query of a published size with random weights on clips of the mini benchmark: shapes, memory, seconds.
+
+    Seconds are wall time; ``peak_memory_gb`` is that of the GPU, on the CPU that of the whole process.
+
+    Raises
+    ------
+    ValueError
+        If a number is below 1, or there is no such size.
+    RuntimeError
+        If what comes out has not the shape that the size has.
+    """
+    if min(clips, batch_size, max_new_tokens) < 1:
+        raise ValueError(f"clips, batch size and new tokens must be at least 1, got {clips}, {batch_size}, {max_new_tokens}")
+    import torch
+
+    from covrr_utils.backbone import Decoding, Prompt
+    from covrr_utils.benchmark import load_benchmark
+    from covrr_utils.clips import read_clip
+    from covrr_utils.sampling import sampled
+
+    begun = time.perf_counter()
+    backbone = random_backbone(size, device, batch_size=batch_size)
+    built = time.perf_counter() - begun
+    benchmark = load_benchmark("mini-val").head(clips)
+    read = [read_clip(benchmark.video_path(t.reference), backbone.sampling, t.reference) for t in benchmark.triplets]
+    seconds, found = {}, {}
+    for name, asked in {
+        "gallery": [Prompt(clip, prompts.describe()) for clip in read],
+        "query": [Prompt(clip, prompts.single_stage(t.edit)) for clip, t in zip(read, benchmark.triplets)],
+    }.items():
+        begun = time.perf_counter()
+        found[name] = backbone.describe(asked, Decoding(max_new_tokens=max_new_tokens))
+        seconds[name] = (time.perf_counter() - begun) / len(asked)
+    width = backbone.model.config.text_config.hidden_size
+    for description in (*found["gallery"], *found["query"]):
+        if description.states.shape != (len(description.tokens), width) or description.vision.shape != (width,):
+            raise RuntimeError(f"states of shape {description.states.shape} and {description.vision.shape}, but {size} is {width} wide")
+    cuda = backbone.model.device.type == "cuda"
+    peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {
+        "kind": "random weights: shapes, memory and speed only", **backbone.info(), "device_name": torch.cuda.get_device_name() if cuda else "cpu",
+        "clips": len(read), "batch_size": batch_size, "max_new_tokens": max_new_tokens, "states_width": width,
+        "tokens_generated": backbone.generated_tokens, "first_clip": sampled(backbone, read[0]), "seconds_to_build": round(built, 1),
+        "seconds_per_clip": round(seconds["gallery"], 2), "seconds_per_query": round(seconds["query"], 2), "peak_memory_gb": round(peak / 1e9, 2),
+    }
