@@ -21,7 +21,7 @@ from transformers import GenerationConfig
 
 from covrr_utils.clips import Clip, Sampling
 from covrr_utils.constrained import Compiled, GrammarProcessor, check_form, compile_form
-from covrr_utils.descriptions import Description
+from covrr_utils.descriptions import Description, NotFinite
 from covrr_utils.loading import UnknownBackbone as UnknownBackbone
 from covrr_utils.loading import backbones as backbones
 from covrr_utils.loading import load_checkpoint
@@ -183,7 +183,7 @@ class Backbone:
         ------
         RuntimeError
             If the states could not be captured.
-        ValueError
+        NotFinite
             If a state is not finite.
         """
         decoding = decoding or Decoding()
@@ -294,7 +294,7 @@ class Backbone:
             closed = (ids == tokenizer.convert_tokens_to_ids("</think>")).nonzero()
             spoken = int(closed[0]) + 1 if len(closed) else length  # a thought that never ends says nothing
         if not torch.isfinite(states[:length]).all():
-            raise ValueError(f"the states of the description of {clip!r} are not finite; try another dtype")
+            raise NotFinite(f"the states of the description of {clip!r} are not finite; try another dtype")
         return Description(
             text=tokenizer.decode(ids[spoken:], skip_special_tokens=True).strip(),
             tokens=[tokenizer.decode([token]) for token in ids.tolist()],

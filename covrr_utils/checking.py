@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,12 +16,14 @@ from tqdm import tqdm
 
 from covrr_utils import paths
 from covrr_utils.benchmark import Benchmark
-from covrr_utils.clips import ClipError, probe
+from covrr_utils.clips import ClipError, Sampling
+from covrr_utils.decoding import Decoder
 from covrr_utils.store import write_atomically
 from covrr_utils.triplets import Triplet
 
 PRESENT, MISSING = "present", "missing"
-WORKERS = 8  # decoding releases the interpreter's lock, and waiting for a network file system takes no processor
+WORKERS = min(8, 2 * (os.cpu_count() or 1))  # waiting for a network file system takes no processor
+PROBE = Sampling(num_frames=2)
 
 
 @dataclass(frozen=True)
@@ -36,17 +39,28 @@ class Finding:
 
 def check_videos(benchmark: Benchmark, desc: str | None = "probing videos") -> list[Finding]:
     """Probe every video that the benchmark needs (first and last frame), in the order of `Benchmark.videos`."""
-    def find(video: str) -> Finding:
-        path, cause, message = benchmark.video_path(video), PRESENT, ""
-        try:
-            probe(path)
-        except ClipError as error:
-            cause, message = error.cause, str(error)
-        return Finding(video, benchmark.section_of(video), cause, message, str(path))
+    videos, findings = benchmark.videos(), []
+    with Decoder(WORKERS) as decoder:
+        asked = [_submitted(decoder, benchmark, video) for video in videos]
+        for video, (path, answer) in zip(tqdm(videos, desc=desc, disable=desc is None), asked):
+            cause, message = PRESENT, ""
+            try:
+                answer.result()
+            except ClipError as error:
+                cause, message = error.cause, str(error)
+            findings.append(Finding(video, benchmark.section_of(video), cause, message, path))
+    return findings
 
-    videos = benchmark.videos()
-    with ThreadPoolExecutor(WORKERS) as pool:
-        return list(tqdm(pool.map(find, videos), total=len(videos), desc=desc, disable=desc is None))
+
+def _submitted(decoder: Decoder, benchmark: Benchmark, video: str) -> tuple[str, Future]:
+    """The path of a video and the answer to come about its first and last frame."""
+    try:
+        path = benchmark.video_path(video)
+    except ClipError as error:
+        answer: Future = Future()
+        answer.set_exception(error)
+        return "", answer
+    return str(path), decoder.submit(path, PROBE)
 
 
 def counts(benchmark: Benchmark, findings: Iterable[Finding] | None) -> dict:

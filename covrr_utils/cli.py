@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from covrr_utils import cli_quality, cli_real, paths
+from covrr_utils.store import StoreError
 
 if TYPE_CHECKING:
     from covrr_utils.reruns import Execution
@@ -212,9 +213,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         return arguments.call(arguments)
-    except ValueError as error:  # unknown names, malformed labels: the message says what, where and what next
+    except (ValueError, StoreError) as error:  # unknown names, malformed labels, a full disk: the message says what, where and what next
         print(f"covrr: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("covrr: stopped; what is finished is stored, and the same command goes on from there", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ timestamps; handing it a path, or frames without metadata, gives wrong times (FA
 from __future__ import annotations
 
 import hashlib
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,9 @@ from covrr_utils import paths
 if TYPE_CHECKING:
     from transformers.video_utils import VideoMetadata
 
-CAUSES = ("missing", "empty file", "not decodable", "too short")
+CAUSES = (
+    "missing", "empty file", "not decodable", "too short", "too large", "decoder hung", "decoder died", "outside the video folder",
+)
 
 
 class ClipError(Exception):
@@ -76,8 +79,18 @@ def content_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
+@dataclass
+class Decoded:
+    """Frames (T, H, W, 3) uint8 RGB, their numbers (T,) int64 at ``fps`` frames per second, and the number of all frames."""
+
+    frames: np.ndarray
+    indices: np.ndarray
+    total: int
+    fps: float
+
+
 def read_clip(path: Path, sampling: Sampling, id: str | None = None) -> Clip:
-    """Decode the frames that ``sampling`` asks for.
+    """Decode the frames that ``sampling`` asks for, in this process (`covrr_utils.decoding` has processes of their own for long work).
 
     Raises
     ------
@@ -85,30 +98,32 @@ def read_clip(path: Path, sampling: Sampling, id: str | None = None) -> Clip:
         With cause "missing", "empty file", "not decodable" (not a video, truncated, no video stream) or "too short" (fewer than two
         frames: the model's temporal patch needs two).
     """
+    path = Path(path)
+    return as_clip(decode(path, sampling), id if id is not None else path.stem)
+
+
+def as_clip(found: Decoded, id: str) -> Clip:
+    """Decoded frames with the metadata from which the processor takes timestamps."""
     from transformers.video_utils import VideoMetadata
 
-    path = Path(path)
-    frames, indices, total, fps = _decode(path, sampling)
-    height, width = frames.shape[1:3]
-    metadata = VideoMetadata(
-        total_num_frames=total, fps=fps, width=width, height=height, duration=total / fps, video_backend="decord", frames_indices=indices.tolist()
-    )
-    return Clip(id if id is not None else path.stem, frames, metadata)
+    height, width = found.frames.shape[1:3]
+    return Clip(id, found.frames, VideoMetadata(
+        total_num_frames=found.total, fps=found.fps, width=width, height=height, duration=found.total / found.fps, video_backend="decord",
+        frames_indices=found.indices.tolist(),
+    ))
 
 
-def probe(path: Path) -> None:
-    """Decode the first and the last frame of a video, and throw them away.
+def decode(path: Path, sampling: Sampling) -> Decoded:
+    """Sampled frames; the decoder applies a rotation that the file asks for.
+
+    In a video with a variable frame rate, frames are taken evenly in *time*, and ``indices`` are their times on the grid of the mean
+    rate, so that timestamps are true.
 
     Raises
     ------
     ClipError
-        If `read_clip` could not use the video either.
+        As `read_clip`.
     """
-    _decode(Path(path), Sampling(num_frames=2))
-
-
-def _decode(path: Path, sampling: Sampling) -> tuple[np.ndarray, np.ndarray, int, float]:
-    """Sampled frames (T, H, W, 3), their numbers (T,), the number of all frames and the frames per second; `ClipError` says why not."""
     from decord import VideoReader, cpu
 
     shown = paths.relative(path)
@@ -117,13 +132,31 @@ def _decode(path: Path, sampling: Sampling) -> tuple[np.ndarray, np.ndarray, int
     if path.stat().st_size == 0:
         raise ClipError("empty file", f"{shown}: the file has no bytes; download it again")
     try:
-        reader = VideoReader(str(path), ctx=cpu(0), num_threads=1)
+        with open(path, "rb") if not _utf8(path) else nullcontext(str(path)) as source:
+            reader = VideoReader(source, ctx=cpu(0), num_threads=1)
         total, fps = len(reader), float(reader.get_avg_fps())
-        indices = sampling.indices(total, fps) if total > 1 else None
-        frames = reader.get_batch(indices.tolist()).asnumpy() if indices is not None else None
+        if total < 2:
+            raise ClipError("too short", f"{shown}: {total} frame(s), but a clip needs at least two")
+        chosen = indices = sampling.indices(total, fps)
+        starts = reader.get_frame_timestamp(list(range(total)))[:, 0]
+        steps = np.diff(starts)
+        if steps.max() > 1.5 * steps.min() + 1e-3:  # a variable frame rate
+            fps = (total - 1) / float(starts[-1] - starts[0])  # the container's own mean need not agree with its frames
+            indices = sampling.indices(total, fps)
+            chosen = np.abs(starts[None] - (starts[0] + indices / fps)[:, None]).argmin(1)
+            indices = ((starts[chosen] - starts[0]) * fps).round().astype(np.int64)
+        return Decoded(reader.get_batch(chosen.tolist()).asnumpy(), indices, total, fps)
+    except (ClipError, MemoryError):
+        raise
     except Exception as error:  # decord raises its own classes and plain RuntimeError alike
         reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
         raise ClipError("not decodable", f"{shown}: cannot be decoded as a video ({reason}); download it again") from error
-    if frames is None:
-        raise ClipError("too short", f"{shown}: {total} frame(s), but a clip needs at least two")
-    return frames, indices, total, fps
+
+
+def _utf8(path: Path) -> bool:
+    """Whether the decoder can be given the name itself; a file whose name is no UTF-8 is handed over open."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 
+class NotFinite(ValueError):
+    """States with NaN or infinity: a fault of the model or its dtype, never a vector."""
+
+
 @dataclass
 class Description:
     """A generated text with the state that predicted each of its tokens.

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from covrr_utils import metrics, paths, prompts
+from covrr_utils.batches import Work, fill
 from covrr_utils.benchmark import Benchmark, Triplet, load_benchmark
 from covrr_utils.clips import Clip, ClipError, content_hash, read_clip
 from covrr_utils.config import RunConfig
@@ -295,27 +295,18 @@ class Run:
     def _content(self, video: str) -> str | None:
         """The hash of a video's file, None when there is no such file."""
         if video not in self._contents:
-            path = self.benchmark.video_path(video)
-            self._contents[video] = content_hash(path) if path.is_file() else None
+            try:
+                path = self.benchmark.video_path(video)
+                self._contents[video] = content_hash(path) if path.is_file() else None
+            except ClipError:  # recorded as the video's failure when it is to be read
+                self._contents[video] = None
         return self._contents[video]
 
     def _through_store(self, collection: Collection, wanted: dict[str, tuple[str, str, str]], compute: Callable, desc: str):
         """Records for ``wanted`` (id -> (id, video, what else identifies it)), computing batch by batch what the collection lacks."""
         names = {id_: digest({"id": id_, "content": self._content(video), "what": what}) for id_, video, what in wanted.values()}
-        missing = [id_ for id_ in wanted if names[id_] not in collection]
-        size = self.config.batch_size
-        with tqdm(total=len(missing), desc=desc, disable=not missing, mininterval=1) as bar:
-            for start in range(0, len(missing), size):
-                ready, failures = [], []
-                for id_ in missing[start : start + size]:
-                    try:
-                        ready.append((id_, self.clip(wanted[id_][1])))
-                    except ClipError as error:
-                        failures.append(Failure(id_, "video", error.cause, str(error)))
-                records, failed = compute(ready) if ready else ([], [])
-                collection.add([Record(names[record.id], record.description, record.extra) for record in records])
-                collection.record_failures(Failure(names[f.id], f.stage, f.cause, f.message) for f in [*failures, *failed])
-                bar.update(min(size, len(missing) - start))
+        work = [Work(id_, names[id_], video) for id_, video, _ in wanted.values()]
+        fill(collection, work, self.benchmark.video_path, self.backbone.sampling, compute, self.config.batch_size, desc)
         lost = collection.failures()
         found = collection.records(names)
         failures = {id_: Failure(id_, lost[name].stage, lost[name].cause, lost[name].message) for id_, name in names.items() if id_ not in found}

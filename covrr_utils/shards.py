@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save
 
-from covrr_utils.descriptions import Description, Record
+from covrr_utils.descriptions import Description, NotFinite, Record
 
 DTYPES = {"F16": np.float16, "F32": np.float32, "I64": np.int64, "U8": np.uint8}
 
@@ -23,13 +23,18 @@ def pack(records: Sequence[Record]) -> bytes:
     Raises
     ------
     ValueError
+        If a description has not as many states as tokens.
+    NotFinite
         If states do not fit float16 or are not finite.
     """
     descriptions = [record.description for record in records]
+    for record, d in zip(records, descriptions):
+        if not len(d.tokens) == len(d.states) == len(d.logprobs) == len(d.token_ids) == len(d.special):
+            raise ValueError(f"{record.id!r}: {len(d.tokens)} tokens but {len(d.states)} states; a description has one of each per token")
     with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused
         states = np.concatenate([d.states for d in descriptions]).astype(np.float16)
     if not np.isfinite(states).all():
-        raise ValueError("states are not finite in float16; check the backbone's dtype")
+        raise NotFinite("states are not finite in float16; check the backbone's dtype")
     arrays = {
         "states": states,
         "logprobs": np.concatenate([d.logprobs for d in descriptions]),
@@ -44,7 +49,7 @@ def pack(records: Sequence[Record]) -> bytes:
     lines = [
         {"id": r.id, "text": r.description.text, "tokens": r.description.tokens, "ended": r.description.ended, "extra": r.extra} for r in records
     ]
-    return save(arrays, metadata={"records": json.dumps(lines, ensure_ascii=False)})
+    return save(arrays, metadata={"records": json.dumps(lines)})
 
 
 class Shard:

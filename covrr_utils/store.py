@@ -239,7 +239,7 @@ class Records(Mapping[str, Record]):
 
 def _line(line: dict) -> bytes:
     """A journal line: checksum, space, json, newline."""
-    text = json.dumps(line, ensure_ascii=False).encode()
+    text = json.dumps(line).encode()
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
@@ -252,7 +252,7 @@ def _parsed(raw: bytes) -> dict:
 
 def digest(key: Mapping[str, object]) -> str:
     """16 hex digits of the SHA-256 of the key's canonical JSON."""
-    return hashlib.sha256(json.dumps(key, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(key, sort_keys=True, ensure_ascii=False).encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
 def write_atomically(path: Path, blob: bytes) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from covrr_utils import paths
+from covrr_utils.clips import ClipError
 from covrr_utils.triplets import SUFFIX, VIDEO_SUFFIXES, LabelError
 
 
@@ -44,7 +45,13 @@ class VideoFiles:
         return [self.root / section, self.root] if len(self.sections) > 1 else [self.root]
 
     def path(self, video: str) -> Path:
-        """The file of a video; where it would lie, if there is none."""
+        """The file of a video; where it would lie, if there is none.
+
+        Raises
+        ------
+        ClipError
+            If a link leads outside the folder in which the file was looked for.
+        """
         section, inner = self._split(video)
         folders = self.folders(section)
         names = [inner]
@@ -55,6 +62,12 @@ class VideoFiles:
                 for suffix in self.suffixes:
                     path = folder / f"{name}{suffix}"
                     if path.is_file():
+                        if not path.resolve().is_relative_to(folder.resolve()):
+                            raise ClipError(
+                                "outside the video folder",
+                                f"{paths.relative(path)}: leads outside {paths.relative(folder)}; only files below the video folder are read "
+                                "(the folder itself may be a link)",
+                            )
                         return path
         return folders[0] / f"{inner}{self.suffixes[0]}"
 
@@ -80,6 +93,7 @@ class VideoFiles:
                 for file in files:
                     if SUFFIX.search(file):
                         inside = (Path(folder) / SUFFIX.sub("", file)).relative_to(root).as_posix()
+                        inside = os.fsencode(inside).decode("utf-8", "backslashreplace")  # an id is text: such a file counts, as missing
                         found.add(self._known(inside, section, flat, root))
         return sorted(found)
 
