@@ -229,7 +229,7 @@ class Run:
             **_recalls(rows), interval={str(k): metrics.recall_interval(ranks, k) for k in metrics.KS},
             failures=dict(Counter(row["cause"] for row in rows if row["cause"])), queries=rows, protocol=self.benchmark.protocol,
             reference_excluded=self.benchmark.exclude_reference, prompt_style=self.config.prompt_style,
-            sections=sections if len(self.benchmark.sections) > 1 else {}, **cost,
+            options=self.config.options(), sections=sections if len(self.benchmark.sections) > 1 else {}, **cost,
         )
         if save:
             samples = self.config.samples if name == "self_consistency" else None

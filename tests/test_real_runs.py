@@ -258,3 +258,24 @@ def test_the_model_sees_what_the_sampling_says(tiny_folder):
         backbone.sample_as(video_pixels=10)
     with pytest.raises(ValueError, match="exactly one of fps and num_frames"):
         backbone.sample_as(fps=1.0, num_frames=4)
+
+
+def test_a_real_run_is_one_command_and_its_notebooks_get_the_same_options(hundred, runs, monkeypatch, capsys, tmp_path):
+    path, videos = hundred
+    (tmp_path / "gallery.txt").write_text("\n".join(load_benchmark(path, videos=videos).gallery))
+    seen = []
+    monkeypatch.setattr(Run, "backbone", Stub())
+    monkeypatch.setattr(Stub, "info", lambda self: dict.fromkeys(("name", "class", "dtype", "device", "weights_hash"), "stub") | {"parameters": 0}, False)
+    monkeypatch.setattr("covrr_utils.reruns.rerun", lambda jobs: seen.extend(jobs) or [])
+    monkeypatch.chdir(tmp_path)
+    given = ["--benchmark", "merged.json", "--videos", "webvid=w", "ss2=s", "--gallery", "per_section:gallery.txt+reference", "--prompt-style", "dense"]
+    assert cli.main(["run", *given, "--limit", "3", "--num-frames", "2", "--backbone", "stub"]) == 0
+    assert "dense" in capsys.readouterr().out and len(seen) == 5
+    parameters = dict(seen[0].parameters)
+    config = RunConfig.from_notebook(parameters)
+    assert parameters["BENCHMARK"] == str(path) and config.videos == tuple(videos), "absolute: notebooks run in another folder"
+    assert config.gallery == f"per_section:{tmp_path / 'gallery.txt'}+reference" and (config.num_frames, config.prompt_style) == (2, "dense")
+    (stored,) = (runs / "merged@per_section-list-gallery+reference" / "stub" / "results").glob("two_stage*.json")
+    assert stored.stem.endswith("__first3__prompt_style-dense__num_frames-2")
+    result = json.loads(stored.read_text())
+    assert result["options"] == {"prompt_style": "dense", "num_frames": 2} and result["reference_excluded"] is False
