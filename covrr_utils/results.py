@@ -64,8 +64,8 @@ class Result:
 def save_result(result: Result, folder: Path, limit: int | None = None, samples: int | None = None) -> Path:
     """Write ``<strategy>__<pooling>__<scheme>__<source>__seed<seed>.json`` into ``folder`` and, beside it, one csv row per query.
 
-    ``limit`` and ``samples`` are named where they were set, and so are the result's ``options``. A rerun learns what a notebook has measured from the list that
-    ``COVRR_RESULTS`` names: one path per line.
+    ``limit`` and ``samples`` are named where they were set, and so are the result's ``options``. A rerun learns what a notebook has
+    measured from the list that ``COVRR_RESULTS`` names: one path per line.
     """
     chosen = "".join(f"__{name}-{value}" for name, value in result.options.items())
     limited = "" if limit is None else f"__first{limit}"

@@ -265,11 +265,12 @@ def test_a_real_run_is_one_command_and_its_notebooks_get_the_same_options(hundre
     (tmp_path / "gallery.txt").write_text("\n".join(load_benchmark(path, videos=videos).gallery))
     seen = []
     monkeypatch.setattr(Run, "backbone", Stub())
-    monkeypatch.setattr(Stub, "info", lambda self: dict.fromkeys(("name", "class", "dtype", "device", "weights_hash"), "stub") | {"parameters": 0}, False)
+    about = dict.fromkeys(("name", "class", "dtype", "device", "weights_hash"), "stub") | {"parameters": 0}
+    monkeypatch.setattr(Stub, "info", lambda self: about, False)
     monkeypatch.setattr("covrr_utils.reruns.rerun", lambda jobs: seen.extend(jobs) or [])
     monkeypatch.chdir(tmp_path)
-    given = ["--benchmark", "merged.json", "--videos", "webvid=w", "ss2=s", "--gallery", "per_section:gallery.txt+reference", "--prompt-style", "dense"]
-    assert cli.main(["run", *given, "--limit", "3", "--num-frames", "2", "--backbone", "stub"]) == 0
+    given = ["--benchmark", "merged.json", "--videos", "webvid=w", "ss2=s", "--gallery", "per_section:gallery.txt+reference"]
+    assert cli.main(["run", *given, "--prompt-style", "dense", "--limit", "3", "--num-frames", "2", "--backbone", "stub"]) == 0
     assert "dense" in capsys.readouterr().out and len(seen) == 5
     parameters = dict(seen[0].parameters)
     config = RunConfig.from_notebook(parameters)
