@@ -77,7 +77,7 @@ class RunConfig:
 
     def options(self) -> dict[str, object]:
         """What is set otherwise than by default among that which changes descriptions: it belongs to the name of a result."""
-        deciding = ("prompt_style", "fps", "num_frames", "video_pixels", "dtype", "quantization", "revision")
+        deciding = ("prompt_style", "fps", "num_frames", "video_pixels", "dtype", "attention", "quantization", "revision")
         values = {field.name: (getattr(self, field.name), field.default) for field in fields(self) if field.name in deciding}
         return {name: value for name, (value, default) in values.items() if value != default}
 

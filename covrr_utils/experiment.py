@@ -242,7 +242,7 @@ class Run:
             "prompts": asked, "prompt_version": prompts.version(self.config.prompt_style), "weights": backbone.weights_hash,
             "dtype": str(backbone.model.dtype), "processing": backbone.processing(), "sampling": backbone.sampling.to_dict(),
             "decoding": self.decoding.to_dict(), "layers": list(self.config.layers),
-        } | ({"quantization": backbone.quantization} if backbone.quantization else {})
+        } | {name: value for name, value in self.config.options().items() if name in ("quantization", "attention")}
 
     def _content(self, video: str) -> str | None:
         """The hash of a video's file, None when there is no such file."""

@@ -189,24 +189,30 @@ def test_a_random_2b_runs_gallery_and_query():
     assert report["tokens_generated"] <= 16 and report["memory_gb"] == pytest.approx(4.255, abs=0.01)
 
 
-def test_random_weights_are_whole(real_processor, monkeypatch):
-    """The way of filling a size at random, on a size that is small: finite states, and the frequencies of a model made the usual way."""
+@pytest.mark.parametrize("size", ["2B", "30B-A3B"])
+def test_random_weights_are_whole(size, real_processor, monkeypatch):
+    """Each class, dense and mixture of experts, filled at random at small width: frequencies as in a model made the usual way, then end to end."""
     from transformers import AutoModelForImageTextToText
 
     from covrr_utils import verification
 
-    config = registry.config_of("Qwen3-VL-2B-Instruct")
-    config.text_config.num_hidden_layers, config.text_config.hidden_size, config.text_config.intermediate_size = 2, 64, 64
-    config.text_config.num_attention_heads, config.text_config.num_key_value_heads = 2, 1
-    config.vision_config.depth, config.vision_config.hidden_size, config.vision_config.intermediate_size = 2, 64, 64
-    config.vision_config.num_heads, config.vision_config.out_hidden_size, config.vision_config.deepstack_visual_indexes = 2, 64, [0]
+    config = registry.config_of(f"Qwen3-VL-{size}-Instruct")
+    small = {"num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1}
+    small |= {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32} if size == "30B-A3B" else {}
+    for name, value in small.items():
+        setattr(config.text_config, name, value)
+    seeing = {"depth": 2, "hidden_size": 64, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": 64, "deepstack_visual_indexes": [0]}
+    for name, value in seeing.items():
+        setattr(config.vision_config, name, value)
     monkeypatch.setattr(registry, "config_of", lambda name: config)
+    monkeypatch.setattr(registry, "check_memory", lambda *arguments: None)
     monkeypatch.setattr(verification, "qwen_processor", lambda: real_processor)
-    backbone = verification.random_backbone("2B", device="cpu", dtype="float32")
+    backbone = verification.random_backbone(size, device="cpu", dtype="float32")
     usual = dict(AutoModelForImageTextToText.from_config(config).named_buffers())
     assert usual and all(torch.equal(buffer, usual[name]) for name, buffer in backbone.model.named_buffers())
-    report = verification.verify("2B", clips=2, batch_size=2, max_new_tokens=3, device="cpu")
-    assert report["states_width"] == 64 and report["dtype"] == "bfloat16" and report["first_clip"]["visual tokens"] > 0
+    report = verification.verify(size, clips=2, batch_size=2, max_new_tokens=3, device="cpu", side=160)
+    assert report["class"] == registry.find(f"qwen3-vl-{size}").architecture and report["states_width"] == 64 and report["dtype"] == "bfloat16"
+    assert report["first_clip"]["visual tokens"] == 2 * 25 and report["first_clip"]["size in the file"] == "160 x 160"
     assert backbone.describe([Prompt(read_clip(*_mini_clip()), "x")], Decoding(max_new_tokens=2))[0].states.shape == (2, 64)
 
 
