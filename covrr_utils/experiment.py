@@ -160,6 +160,7 @@ class Run:
         Writes json and csv unless ``save`` is off.
         """
         pooling, scheme, source = pooling or self.config.pooling, scheme or self.config.scheme, source or self.config.source
+        self.benchmark.require_targets()
         scores, videos, query_failures, gallery_failures = self.scored(strategy, pooling, scheme, source)
         costs = [record.extra for record in self.queries(strategy)[0].values()]
         cost = {f"{what}_per_query": float(np.mean([extra[what] for extra in costs])) for what in ("tokens", "seconds")} if costs else {}
@@ -201,9 +202,8 @@ class Run:
         """
         index = {video: number for number, video in enumerate(videos)}
         if not videos:
-            raise ValueError(f"no video of the gallery {self.benchmark.gallery_name!r} could be described; see the failures in {self.store.root}")
-        if not self.benchmark.has_targets:
-            raise ValueError(f"{self.benchmark.name} has no targets, so there is no recall; `covrr submit` writes what a challenge takes")
+            raise ValueError(f"no video of the gallery {self.benchmark.gallery_name!r} could be described; `covrr check` says what is there")
+        self.benchmark.require_targets()
         rows, outside = [], self.benchmark.outside(videos)
         for triplet in self.benchmark.triplets:
             row = {"triplet": triplet.id, "rank": None, "cause": None, "target": triplet.target, "reference": triplet.reference}

@@ -1,5 +1,6 @@
 """The published Qwen3-VL sizes: hub ids, dimensions, parameters, and whether their weights fit into the memory at hand.
 
+The Thinking editions write their thoughts first: they are not part of a description, and want a larger ``max_new_tokens``.
 The facts are data (``data/qwen3_vl.json``). Weights in bf16 take two bytes a parameter; activations and the cache of the generation come on top.
 """
 

@@ -184,8 +184,11 @@ def test_a_submission_is_complete_and_valid(challenge, runs, capsys, monkeypatch
     assert row["reasoning_trace"].startswith("states: a -> b") and row["modification_text"] == "It’s warmer"
     assert all(video.startswith("10/") for video in data[0]["webvid"][0]["video_target"])
     assert cli.main(["submit", str(labels), "--validate", str(out)]) == 0 and "valid, 100 rows" in capsys.readouterr().out
+    blind = run_on(labels, videos=videos)
     with pytest.raises(ValueError, match="has no targets, so there is no recall; `covrr submit`"):
-        run_on(labels, videos=videos).evaluate("single_stage")
+        blind.evaluate("single_stage")
+    assert not blind.backbone.asked, "and no video was looked at"
+    assert cli.main(["run", "--benchmark", str(labels), "--videos", *videos]) == 2 and "has no targets" in capsys.readouterr().err
 
 
 SPOILED = {
