@@ -16,6 +16,7 @@ import numpy as np
 from covrr_utils import paths
 
 if TYPE_CHECKING:
+    from decord import VideoReader
     from transformers.video_utils import VideoMetadata
 
 CAUSES = ("missing", "empty file", "not decodable", "too short")
@@ -120,10 +121,42 @@ def _decode(path: Path, sampling: Sampling) -> tuple[np.ndarray, np.ndarray, int
         reader = VideoReader(str(path), ctx=cpu(0), num_threads=1)
         total, fps = len(reader), float(reader.get_avg_fps())
         indices = sampling.indices(total, fps) if total > 1 else None
-        frames = reader.get_batch(indices.tolist()).asnumpy() if indices is not None else None
+        frames = _batch(reader, path, indices) if indices is not None else None
     except Exception as error:  # decord raises its own classes and plain RuntimeError alike
         reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
         raise ClipError("not decodable", f"{shown}: cannot be decoded as a video ({reason}); download it again") from error
     if frames is None:
         raise ClipError("too short", f"{shown}: {total} frame(s), but a clip needs at least two")
     return frames, indices, total, fps
+
+
+def _batch(reader: VideoReader, path: Path, indices: np.ndarray) -> np.ndarray:
+    """The frames with these numbers: (T, H, W, 3). decord2 3.4.0 mistakes the rows of frames 96 or 144 pixels wide; PyAV reads those."""
+    from decord import DECORDError
+
+    try:
+        return reader.get_batch(indices.tolist()).asnumpy()
+    except DECORDError as error:
+        if "size must exactly match" not in str(error):
+            raise
+    return by_av(path, indices)
+
+
+def by_av(path: Path, indices: np.ndarray) -> np.ndarray:
+    """The frames with these numbers, decoded one after the other by PyAV: (T, H, W, 3) uint8 RGB.
+
+    Raises
+    ------
+    ValueError
+        If the file has fewer frames.
+    """
+    import av
+
+    wanted, found = set(indices.tolist()), {}
+    with av.open(str(path)) as file:
+        for number, frame in enumerate(file.decode(video=0)):
+            if number in wanted:
+                found[number] = frame.to_ndarray(format="rgb24")
+    if missing := sorted(wanted - set(found)):
+        raise ValueError(f"frame {missing[0]} is missing")
+    return np.stack([found[number] for number in indices.tolist()])
