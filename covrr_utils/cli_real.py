@@ -35,7 +35,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_videos(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--videos", nargs="+", default=[], metavar="DIR", help="folder of the videos, or SECTION=DIR for each section of the labels")
+    said = "folder of the videos, or SECTION=DIR; give it once for each section of the labels"
+    parser.add_argument("--videos", action="append", default=[], metavar="DIR", help=said)
 
 
 def run_options(arguments: argparse.Namespace) -> dict[str, object]:
