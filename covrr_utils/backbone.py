@@ -144,7 +144,8 @@ class Backbone:
             "name": self.name, "class": type(self.model).__name__, "parameters": self.parameters(), "dtype": str(self.model.dtype).split(".")[-1],
             "device": self.device(), "weights_hash": self.weights_hash, "sampling": self.sampling.to_dict(),
             "video_pixels": self.processor.video_processor.size["longest_edge"], "attention": self.model.config._attn_implementation,
-            "quantization": self.quantization, "memory_gb": round(self.model.get_memory_footprint() / 1e9, 3),
+            "quantization": self.quantization, "commit": self.weights if isinstance(self.weights, str) else None,
+            "memory_gb": round(self.model.get_memory_footprint() / 1e9, 3),
         }
 
     def device(self) -> str:

@@ -53,6 +53,17 @@ class Benchmark:
         """Whether triplets can be scored; a challenge file leaves the targets out."""
         return self.triplets[0].target is not None
 
+    def require_targets(self) -> None:
+        """Refuse what needs targets before anything is computed.
+
+        Raises
+        ------
+        ValueError
+            If this is a challenge set.
+        """
+        if not self.has_targets:
+            raise ValueError(f"{self.name} has no targets, so there is no recall; `covrr submit` writes what a challenge takes")
+
     def video_path(self, video: str) -> Path:
         """Where the file of video id ``video`` lies (it need not exist)."""
         return self.files.path(video)

@@ -65,6 +65,7 @@ def command_run(arguments: argparse.Namespace) -> int:
     options = cli_real.run_options(arguments)
     benchmark, backbone = cli_real.absolute(arguments.benchmark), cli_real.absolute(arguments.backbone)
     run = Run(RunConfig(benchmark=benchmark, backbone=backbone, seed=arguments.seed, limit=arguments.limit, **options))
+    run.benchmark.require_targets()
     info = run.backbone.info()
     print(
         f"{run.benchmark.name}: {len(run.benchmark.triplets)} triplets, gallery of {len(run.benchmark.gallery):,} ({run.benchmark.gallery_name})\n"

@@ -35,7 +35,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_videos(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--videos", nargs="+", default=[], metavar="DIR", help="folder of the videos, or SECTION=DIR for each section of the labels")
+    said = "folder of the videos, or SECTION=DIR; give it once for each section of the labels"
+    parser.add_argument("--videos", action="append", default=[], metavar="DIR", help=said)
 
 
 def run_options(arguments: argparse.Namespace) -> dict[str, object]:
@@ -117,7 +118,7 @@ def command_verify(arguments: argparse.Namespace) -> int:
     """A published size with random weights, gallery and query end to end: does it fit and run here, and how fast?"""
     from covrr_utils.verification import verify
 
-    report = verify(arguments.size, arguments.clips, arguments.batch_size, arguments.max_new_tokens, arguments.device)
+    report = verify(arguments.size, arguments.clips, arguments.batch_size, arguments.max_new_tokens, arguments.device, arguments.side)
     print(json.dumps(report, indent=1))
     return 0
 
@@ -146,4 +147,5 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     verify.add_argument("--batch-size", type=int, default=1, help="prompts at a time (default: 1)")
     verify.add_argument("--max-new-tokens", type=int, default=4, help="tokens to generate (default: 4)")
     verify.add_argument("--device", default="auto", help="cuda, cpu (default: a GPU where there is one)")
+    verify.add_argument("--side", type=int, default=None, help="enlarge the frames to so many pixels each way (default: 128, as they are)")
     verify.set_defaults(call=command_verify)

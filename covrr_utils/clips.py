@@ -17,6 +17,7 @@ import numpy as np
 from covrr_utils import paths
 
 if TYPE_CHECKING:
+    from decord import VideoReader
     from transformers.video_utils import VideoMetadata
 
 CAUSES = (
@@ -145,7 +146,7 @@ def decode(path: Path, sampling: Sampling) -> Decoded:
             indices = sampling.indices(total, fps)
             chosen = np.abs(starts[None] - (starts[0] + indices / fps)[:, None]).argmin(1)
             indices = ((starts[chosen] - starts[0]) * fps).round().astype(np.int64)
-        return Decoded(reader.get_batch(chosen.tolist()).asnumpy(), indices, total, fps)
+        return Decoded(_batch(reader, path, chosen), indices, total, fps)
     except (ClipError, MemoryError):
         raise
     except Exception as error:  # decord raises its own classes and plain RuntimeError alike
@@ -160,3 +161,35 @@ def _utf8(path: Path) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _batch(reader: VideoReader, path: Path, indices: np.ndarray) -> np.ndarray:
+    """The frames with these numbers: (T, H, W, 3). decord2 3.4.0 mistakes the rows of frames 96 or 144 pixels wide; PyAV reads those."""
+    from decord import DECORDError
+
+    try:
+        return reader.get_batch(indices.tolist()).asnumpy()
+    except DECORDError as error:
+        if "size must exactly match" not in str(error):
+            raise
+    return by_av(path, indices)
+
+
+def by_av(path: Path, indices: np.ndarray) -> np.ndarray:
+    """The frames with these numbers, decoded one after the other by PyAV: (T, H, W, 3) uint8 RGB.
+
+    Raises
+    ------
+    ValueError
+        If the file has fewer frames.
+    """
+    import av
+
+    wanted, found = set(indices.tolist()), {}
+    with av.open(str(path)) as file:
+        for number, frame in enumerate(file.decode(video=0)):
+            if number in wanted:
+                found[number] = frame.to_ndarray(format="rgb24")
+    if missing := sorted(wanted - set(found)):
+        raise ValueError(f"frame {missing[0]} is missing")
+    return np.stack([found[number] for number in indices.tolist()])

@@ -76,6 +76,12 @@ class RunConfig:
         if self.fps is not None and self.num_frames is not None:
             raise ValueError(f"give fps or num_frames, not both; got fps={self.fps} and num_frames={self.num_frames}")
 
+    def options(self) -> dict[str, object]:
+        """What is set otherwise than by default among that which changes descriptions: it belongs to the name of a result."""
+        deciding = ("prompt_style", "fps", "num_frames", "video_pixels", "dtype", "attention", "quantization", "revision")
+        values = {field.name: (getattr(self, field.name), field.default) for field in fields(self) if field.name in deciding}
+        return {name: value for name, (value, default) in values.items() if value != default}
+
     @classmethod
     def from_notebook(cls, names: Mapping[str, object], own: Sequence[str] = ()) -> RunConfig:
         """A configuration from a notebook's ``globals()``: every UPPER_CASE plain value in it is taken as a parameter.

@@ -198,6 +198,7 @@ class Run:
         Writes json and csv unless ``save`` is off.
         """
         pooling, scheme, source = pooling or self.config.pooling, scheme or self.config.scheme, source or self.config.source
+        self.benchmark.require_targets()
         scores, videos, query_failures, gallery_failures = self.scored(strategy, pooling, scheme, source)
         costs = [record.extra for record in self.queries(strategy)[0].values()]
         cost = {f"{what}_per_query": float(np.mean([extra[what] for extra in costs])) for what in ("tokens", "seconds")} if costs else {}
@@ -240,9 +241,8 @@ class Run:
         """
         index = {video: number for number, video in enumerate(videos)}
         if not videos:
-            raise ValueError(f"no video of the gallery {self.benchmark.gallery_name!r} could be described; see the failures in {self.store.root}")
-        if not self.benchmark.has_targets:
-            raise ValueError(f"{self.benchmark.name} has no targets, so there is no recall; `covrr submit` writes what a challenge takes")
+            raise ValueError(f"no video of the gallery {self.benchmark.gallery_name!r} could be described; `covrr check` says what is there")
+        self.benchmark.require_targets()
         rows, outside = [], self.benchmark.outside(videos)
         for triplet in self.benchmark.triplets:
             row = {"triplet": triplet.id, "rank": None, "cause": None, "target": triplet.target, "reference": triplet.reference}
@@ -268,7 +268,7 @@ class Run:
             **_recalls(rows), interval={str(k): metrics.recall_interval(ranks, k) for k in metrics.KS},
             failures=dict(Counter(row["cause"] for row in rows if row["cause"])), queries=rows, protocol=self.benchmark.protocol,
             reference_excluded=self.benchmark.exclude_reference, prompt_style=self.config.prompt_style,
-            sections=sections if len(self.benchmark.sections) > 1 else {}, **said,
+            options=self.config.options(), sections=sections if len(self.benchmark.sections) > 1 else {}, **said,
         )
         if save:
             samples = self.config.samples if name == "self_consistency" else None
@@ -290,7 +290,7 @@ class Run:
             "prompts": asked, "prompt_version": prompts.version(self.config.prompt_style), "weights": backbone.weights_hash,
             "dtype": str(backbone.model.dtype), "processing": backbone.processing(), "sampling": backbone.sampling.to_dict(),
             "decoding": self.decoding.to_dict(), "layers": list(self.config.layers),
-        } | ({"quantization": backbone.quantization} if backbone.quantization else {})
+        } | {name: value for name, value in self.config.options().items() if name in ("quantization", "attention")}
 
     def _content(self, video: str) -> str | None:
         """The hash of a video's file, None when there is no such file."""

@@ -1,5 +1,6 @@
 """The published Qwen3-VL sizes: hub ids, dimensions, parameters, and whether their weights fit into the memory at hand.
 
+The Thinking editions write their thoughts first: they are not part of a description, and want a larger ``max_new_tokens``.
 The facts are data (``data/qwen3_vl.json``). Weights in bf16 take two bytes a parameter; activations and the cache of the generation come on top.
 """
 
@@ -52,6 +53,12 @@ class Published:
         """Bytes of the weights in bf16."""
         return self.parameters * BYTES["bfloat16"]
 
+    @property
+    def cache(self) -> int:
+        """Bytes that one token of a prompt takes in the bf16 cache of the generation: 2 x layers x key-value heads x width x 2."""
+        text = facts()["shared"]["text"] | self.dimensions["text"]
+        return 2 * text["num_hidden_layers"] * text["num_key_value_heads"] * text["head_dim"] * 2
+
 
 def facts() -> dict:
     """``data/qwen3_vl.json``."""
@@ -66,6 +73,18 @@ def published() -> dict[str, Published]:
         name: Published(name, size, about["class"], about["parameters"], about)
         for edition in EDITIONS for size, about in sizes for name in [f"Qwen3-VL-{size}-{edition}"]
     }
+
+
+def memory_rows() -> list[dict[str, str]]:
+    """What each size takes, in GB of 10^9 bytes, computed from its dimensions: weights by precision, and the cache of 16 prompts of 2,000 tokens."""
+    return [
+        {
+            "size": model.size, "parameters": f"{model.parameters / 1e9:.2f} B", "bf16": f"{model.bf16 / 1e9:.1f}",
+            **{name: f"{model.parameters * share / 1e9:.1f}" for name, share in QUANTIZATIONS.items()},
+            "cache": f"{16 * 2000 * model.cache / 1e9:.1f}",
+        }
+        for model in published().values() if model.name.endswith(EDITIONS[0])
+    ]
 
 
 def find(name: str) -> Published | None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from covrr_utils import paths
+from covrr_utils.clips import content_hash
 from covrr_utils.store import digest, write_atomically
 
 GATHERED = "all"  # in place of the backbone, for notebooks that compare backbones
@@ -151,7 +152,9 @@ def identity(job: Job) -> str:
     package = Path(__file__).parent
     code = {str(path.relative_to(package)): path.read_text(encoding="utf-8") for path in sorted(package.rglob("*.py"))}
     data = [(str(path.relative_to(paths.data_dir())), path.stat().st_size) for path in sorted(paths.data_dir().rglob("*")) if path.is_file()]
-    return digest({"parameters": dict(job.parameters), "cells": cells, "code": code, "data": data})
+    labels = Path(str(job.parameters.get("BENCHMARK", "")))
+    own = content_hash(labels) if labels.is_file() else None
+    return digest({"parameters": dict(job.parameters), "cells": cells, "code": code, "data": data, "labels": own})
 
 
 def _done(job: Job) -> Execution | None:

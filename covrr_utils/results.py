@@ -49,6 +49,7 @@ class Result:
     protocol: str = ""
     reference_excluded: bool | None = None
     prompt_style: str = "slots"
+    options: dict[str, object] = field(default_factory=dict)
     sections: dict[str, dict] = field(default_factory=dict)
     queries: list[dict] = field(repr=False, default_factory=list)
 
@@ -65,12 +66,13 @@ class Result:
 def save_result(result: Result, folder: Path, limit: int | None = None, samples: int | None = None) -> Path:
     """Write ``<strategy>__<pooling>__<scheme>__<source>__seed<seed>.json`` into ``folder`` and, beside it, one csv row per query.
 
-    ``limit``, ``samples`` and the grammar are named where they were set. A rerun learns what a notebook has measured from the list that
-    ``COVRR_RESULTS`` names: one path per line.
+    ``limit``, ``samples``, the grammar and the result's ``options`` are named where they were set. A rerun learns what a notebook has
+    measured from the list that ``COVRR_RESULTS`` names: one path per line.
     """
+    chosen = "".join(f"__{name}-{value}" for name, value in result.options.items())
     limited = "" if limit is None else f"__first{limit}"
     constrained = f"__{result.grammar}" if result.grammar else ""
-    parts = (f"{result.strategy}{samples or ''}", result.pooling, result.scheme, result.source, f"seed{result.seed}{constrained}{limited}")
+    parts = (f"{result.strategy}{samples or ''}", result.pooling, result.scheme, result.source, f"seed{result.seed}{constrained}{limited}{chosen}")
     path = folder / (re.sub(r"[^\w.-]+", "-", "__".join(parts)) + ".json")
     folder.mkdir(parents=True, exist_ok=True)
     table = io.StringIO()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import resource
 import time
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from transformers import Qwen2Tokenizer, Qwen3VLProcessor
 
     from covrr_utils.backbone import Backbone
+    from covrr_utils.clips import Clip
 
 RANKS = 151_643
 
@@ -114,10 +116,13 @@ def _restore(model) -> None:
             raise RuntimeError(f"buffer {name} was left empty; this version of transformers keeps something else than frequencies there")
 
 
-def verify(size: str, clips: int = 2, batch_size: int = 1, max_new_tokens: int = 4, device: str = "auto") -> dict[str, object]:
+def verify(
+    size: str, clips: int = 2, batch_size: int = 1, max_new_tokens: int = 4, device: str = "auto", side: int | None = None
+) -> dict[str, object]:
     """Gallery and query of a published size with random weights on clips of the mini benchmark: shapes, memory, seconds.
 
-    Seconds are wall time; ``peak_memory_gb`` is that of the GPU, on the CPU that of the whole process.
+    ``side`` enlarges the frames to so many pixels each way (mini clips have 128, fewer than real ones). Seconds are wall time;
+    ``peak_memory_gb`` is that of the GPU, on the CPU that of the whole process.
 
     Raises
     ------
@@ -140,6 +145,7 @@ def verify(size: str, clips: int = 2, batch_size: int = 1, max_new_tokens: int =
     built = time.perf_counter() - begun
     benchmark = load_benchmark("mini-val").head(clips)
     read = [read_clip(benchmark.video_path(t.reference), backbone.sampling, t.reference) for t in benchmark.triplets]
+    read = [clip if side is None else _enlarged(clip, side) for clip in read]
     seconds, found = {}, {}
     for name, asked in {
         "gallery": [Prompt(clip, prompts.describe()) for clip in read],
@@ -160,3 +166,12 @@ def verify(size: str, clips: int = 2, batch_size: int = 1, max_new_tokens: int =
         "tokens_generated": backbone.generated_tokens, "first_clip": sampled(backbone, read[0]), "seconds_to_build": round(built, 1),
         "seconds_per_clip": round(seconds["gallery"], 2), "seconds_per_query": round(seconds["query"], 2), "peak_memory_gb": round(peak / 1e9, 2),
     }
+
+
+def _enlarged(clip: Clip, side: int) -> Clip:
+    """The clip with frames of ``side`` x ``side`` pixels."""
+    import cv2
+    import numpy as np
+
+    frames = np.stack([cv2.resize(frame, (side, side)) for frame in clip.frames])
+    return replace(clip, frames=frames, metadata=replace(clip.metadata, width=side, height=side))

@@ -5,7 +5,7 @@ from transformers.video_utils import VideoMetadata
 
 from covrr_utils import paths
 from covrr_utils.benchmark import load_benchmark
-from covrr_utils.clips import CAUSES, ClipError, Sampling, content_hash, read_clip
+from covrr_utils.clips import CAUSES, ClipError, Sampling, by_av, content_hash, decode, read_clip
 from covrr_utils.mini.build import write_video
 
 FOUR = Sampling(fps=4.0)
@@ -83,3 +83,39 @@ def test_content_hash_follows_the_bytes(tmp_path, mp4):
 def test_errors_show_paths_relative_to_the_repository():
     with pytest.raises(ClipError, match=r"^data/mini/videos/none.mp4: no such file"):
         read_clip(paths.mini_dir() / "videos" / "none.mp4", FOUR)
+
+
+def encode(path, codec, width, height):
+    """Three seconds at 12 frames a second, each frame brighter than the one before."""
+    import av
+
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream(codec, rate=12)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for number in range(36):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((height, width, 3), 5 * number, np.uint8), "rgb24")))
+        file.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("name, codec, size", [
+    ("clip.webm", "libvpx-vp9", (426, 240)), ("clip.mp4", "libx264", (596, 336)), ("clip.mkv", "libx264", (426, 240)),
+    ("clip.avi", "mpeg4", (426, 240)), ("narrow.mp4", "libx264", (144, 240)), ("narrow.webm", "libvpx-vp9", (96, 64)),
+])
+def test_the_containers_and_sizes_of_real_benchmarks_are_read(tmp_path, name, codec, size):
+    """WebVid comes as mp4, Something-Something v2 as webm (VP9); widths of 96 and 144 are those that decord2 cannot copy."""
+    path = encode(tmp_path / name, codec, *size)
+    assert decode(path, Sampling(num_frames=2)).frames.shape[0] == 2
+    clip = read_clip(path, Sampling(fps=2))
+    assert clip.frames.shape == (6, size[1], size[0], 3) and clip.metadata.fps == pytest.approx(12, abs=0.01)
+    assert clip.metadata.total_num_frames == 36 and (clip.metadata.width, clip.metadata.height) == size
+    assert np.abs(clip.frames.mean((1, 2, 3)) - 5 * np.array([0, 7, 14, 21, 28, 35])).max() < 6, "the frames asked for, in their order"
+
+
+def test_both_decoders_give_the_same_frames():
+    path = sorted((paths.mini_dir() / "videos" / "val").glob("*.mp4"))[0]
+    clip = read_clip(path, FOUR)
+    indices = np.array(clip.metadata.frames_indices)
+    assert np.abs(by_av(path, indices).astype(int) - clip.frames).mean() < 2
+    with pytest.raises(ValueError, match="frame 999 is missing"):
+        by_av(path, np.array([0, 999]))

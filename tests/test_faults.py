@@ -60,7 +60,7 @@ def compute(items):
     return [Record(name, description(name)) for name, _ in items], []
 
 
-def stub(store, videos, pause=0.02):
+def stub(store, videos, pause=0.06):
     return subprocess.Popen([sys.executable, str(Path(__file__).parent / "stub_run.py"), str(store), str(videos), str(pause)],
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 

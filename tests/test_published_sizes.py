@@ -10,8 +10,10 @@ import torch
 
 from covrr_utils import cli, registry
 from covrr_utils.backbone import Backbone, Decoding, Prompt, UnknownBackbone
-from covrr_utils.clips import read_clip
+from covrr_utils.clips import Sampling, read_clip
 from covrr_utils.registry import NotEnoughMemory
+
+FEW = Sampling(num_frames=3)
 
 
 @pytest.mark.parametrize("name", [name for name in registry.published() if name.endswith("Instruct")])
@@ -88,7 +90,7 @@ def test_a_hub_model_is_known_by_its_commit(tiny_folder, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     main, other = Backbone.load("nobody/tiny", device="cpu"), Backbone.load("nobody/tiny", device="cpu", revision="b" * 40)
-    assert main.name == "nobody/tiny" and main.weights == "a" * 40 and other.weights == "b" * 40
+    assert main.name == "nobody/tiny" and main.info()["commit"] == "a" * 40 and other.info()["commit"] == "b" * 40
     assert main.weights_hash != other.weights_hash != Backbone.load(tiny_folder, device="cpu").weights_hash
     with pytest.raises(UnknownBackbone, match="unknown backbone 'nobody/else': .*not to be had from the hub.*hf download"):
         Backbone.load("nobody/else", device="cpu")
@@ -145,18 +147,18 @@ def test_our_prompt_is_the_official_processors(real_processor, clip_file):
     from transformers import GenerationConfig
     from transformers.video_utils import VideoMetadata
 
-    from covrr_utils.clips import Sampling, _decode
+    from covrr_utils.clips import Sampling, decode
 
     model = SimpleNamespace(generation_config=GenerationConfig(), device="cpu", dtype=torch.float32)
     model.eval = lambda: model
     backbone = Backbone("layout", model, real_processor, "none", 1)
     assert backbone.sampling == Sampling(fps=2, min_frames=4, max_frames=768) and not backbone.thinks
     ours = backbone.inputs([Prompt(read_clip(clip_file, backbone.sampling), "Describe this video.")])
-    frames, indices, total, fps = _decode(clip_file, Sampling(num_frames=200))
-    assert (total, fps) == (200, 25.0) and indices.tolist() == list(range(200))
+    whole = decode(clip_file, Sampling(num_frames=200))
+    assert (whole.total, whole.fps) == (200, 25.0) and whole.indices.tolist() == list(range(200))
     chat = "<|im_start|>user\n<|vision_start|><|video_pad|><|vision_end|>Describe this video.<|im_end|>\n<|im_start|>assistant\n"
     metadata = VideoMetadata(total_num_frames=200, fps=25.0, width=320, height=240, duration=8.0, frames_indices=list(range(200)))
-    theirs = real_processor(text=[chat], videos=[frames], video_metadata=[metadata], do_sample_frames=True, return_tensors="pt")
+    theirs = real_processor(text=[chat], videos=[whole.frames], video_metadata=[metadata], do_sample_frames=True, return_tensors="pt")
     assert set(ours) == set(theirs)
     for name in theirs:
         assert torch.equal(ours[name], theirs[name]), name
@@ -168,6 +170,15 @@ def test_our_prompt_is_the_official_processors(real_processor, clip_file):
     assert patches[0] == "<|im_start|>user\n", "the template's own pair of vision tokens stays around the whole video"
     assert all(patch.endswith(f"<{time:.1f} seconds>") for patch, time in zip(patches[1:], times))
     assert text.endswith("<|vision_end|><|vision_end|>Describe this video.<|im_end|>\n<|im_start|>assistant\n")
+
+
+def test_clips_of_different_size_and_length_share_a_batch(tiny, clip_file):
+    """Real videos are all different: each row must get what it gets alone."""
+    asked = [Prompt(read_clip(clip_file, tiny.sampling), "a"), Prompt(read_clip(*_mini_clip()), "b"), Prompt(read_clip(clip_file, FEW), "c")]
+    together, alone = tiny.describe(asked, Decoding(max_new_tokens=3)), [tiny.describe([one], Decoding(max_new_tokens=3))[0] for one in asked]
+    assert len({prompt.clip.frames.shape for prompt in asked}) == 3
+    for one, other in zip(together, alone):
+        assert one.tokens == other.tokens and np.allclose(one.states, other.states, atol=1e-4) and np.allclose(one.vision, other.vision, atol=1e-4)
 
 
 def test_a_size_that_does_not_fit_is_refused(monkeypatch, capsys):
@@ -189,30 +200,43 @@ def test_a_random_2b_runs_gallery_and_query():
     assert report["tokens_generated"] <= 16 and report["memory_gb"] == pytest.approx(4.255, abs=0.01)
 
 
-def test_random_weights_are_whole(real_processor, monkeypatch):
-    """The way of filling a size at random, on a size that is small: finite states, and the frequencies of a model made the usual way."""
+@pytest.mark.parametrize("size", ["2B", "30B-A3B"])
+def test_random_weights_are_whole(size, real_processor, monkeypatch):
+    """Each class, dense and mixture of experts, filled at random at small width: frequencies as in a model made the usual way, then end to end."""
     from transformers import AutoModelForImageTextToText
 
     from covrr_utils import verification
 
-    config = registry.config_of("Qwen3-VL-2B-Instruct")
-    config.text_config.num_hidden_layers, config.text_config.hidden_size, config.text_config.intermediate_size = 2, 64, 64
-    config.text_config.num_attention_heads, config.text_config.num_key_value_heads = 2, 1
-    config.vision_config.depth, config.vision_config.hidden_size, config.vision_config.intermediate_size = 2, 64, 64
-    config.vision_config.num_heads, config.vision_config.out_hidden_size, config.vision_config.deepstack_visual_indexes = 2, 64, [0]
+    config = registry.config_of(f"Qwen3-VL-{size}-Instruct")
+    small = {"num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1}
+    small |= {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32} if size == "30B-A3B" else {}
+    for name, value in small.items():
+        setattr(config.text_config, name, value)
+    seeing = {"depth": 2, "hidden_size": 64, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": 64, "deepstack_visual_indexes": [0]}
+    for name, value in seeing.items():
+        setattr(config.vision_config, name, value)
     monkeypatch.setattr(registry, "config_of", lambda name: config)
+    monkeypatch.setattr(registry, "check_memory", lambda *arguments: None)
     monkeypatch.setattr(verification, "qwen_processor", lambda: real_processor)
-    backbone = verification.random_backbone("2B", device="cpu", dtype="float32")
+    backbone = verification.random_backbone(size, device="cpu", dtype="float32")
     usual = dict(AutoModelForImageTextToText.from_config(config).named_buffers())
     assert usual and all(torch.equal(buffer, usual[name]) for name, buffer in backbone.model.named_buffers())
-    report = verification.verify("2B", clips=2, batch_size=2, max_new_tokens=3, device="cpu")
-    assert report["states_width"] == 64 and report["dtype"] == "bfloat16" and report["first_clip"]["visual tokens"] > 0
+    report = verification.verify(size, clips=2, batch_size=2, max_new_tokens=3, device="cpu", side=160)
+    assert report["class"] == registry.find(f"qwen3-vl-{size}").architecture and report["states_width"] == 64 and report["dtype"] == "bfloat16"
+    assert report["first_clip"]["visual tokens"] == 2 * 25 and report["first_clip"]["size in the file"] == "160 x 160"
     assert backbone.describe([Prompt(read_clip(*_mini_clip()), "x")], Decoding(max_new_tokens=2))[0].states.shape == (2, 64)
 
 
 def _mini_clip():
     from covrr_utils.benchmark import load_benchmark
-    from covrr_utils.clips import Sampling
 
     benchmark = load_benchmark("mini-val")
     return benchmark.video_path(benchmark.gallery[0]), Sampling(num_frames=4)
+
+
+def test_the_readme_says_what_is_computed():
+    from covrr_utils import paths
+
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in (paths.ROOT / "README.md").read_text().splitlines() if line.startswith("|")]
+    for row in registry.memory_rows():
+        assert list(row.values()) in [cells[:6] for cells in rows], row

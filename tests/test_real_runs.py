@@ -67,6 +67,10 @@ def hundred(tmp_path):
     return path, [f"webvid={tmp_path / 'w'}", f"ss2={tmp_path / 's'}"]
 
 
+def flags(videos):
+    return [part for folder in videos for part in ("--videos", folder)]
+
+
 def damage(benchmark, missing, corrupt):
     """Remove and cut short as many videos, spread over references and targets of both sections; the ids that were hit."""
     videos = benchmark.videos()
@@ -132,16 +136,16 @@ def test_every_style_words_gallery_and_query_alike(hundred, runs):
 
 def test_check_reports_what_is_there(hundred, runs, capsys):
     path, videos = hundred
-    assert cli.main(["check", str(path), "--videos", *videos, "--json"]) == 0
+    assert cli.main(["check", *flags(videos), str(path), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     expected = {"triplets": 50, "references": 50, "targets": 50, "videos": 100, "present": 100, "missing": 0, "unreadable": 0}
     assert {name: {key: part[key] for key in expected} for name, part in report["sections"].items()} == {"webvid": expected, "ss2": expected}
     assert {key: report[key] for key in expected} == {key: 2 * count for key, count in expected.items()}
     damage(load_benchmark(path, videos=videos), 3, 1)
-    assert cli.main(["check", str(path), "--videos", *videos, "--gallery", "webvid-covr"]) == 0
+    assert cli.main(["check", str(path), *flags(videos), "--gallery", "webvid-covr"]) == 0
     out = capsys.readouterr().out
     assert "missing: " in out and "the target of every row is a candidate" in out and "webvid-covr = targets" in out
-    assert cli.main(["check", str(path), "--videos", *videos]) == 0
+    assert cli.main(["check", str(path), *flags(videos)]) == 0
     rows = (runs / "merged" / "check.csv").read_text().splitlines()
     assert len(rows) == 201 and sum(",missing," in row for row in rows) == 3 and sum(",not decodable," in row for row in rows) == 1
     assert json.loads((runs / "merged" / "check.json").read_text())["usable_triplets"] < 100
@@ -175,7 +179,7 @@ def test_a_submission_is_complete_and_valid(challenge, runs, capsys, monkeypatch
     benchmark.video_path("ss2/7").unlink()
     monkeypatch.setattr(Run, "backbone", Stub())
     out = runs / "submission.json"
-    assert cli.main(["submit", str(labels), "--videos", *videos, "--backbone", "stub", "--out", str(out)]) == 0
+    assert cli.main(["submit", str(labels), *flags(videos), "--backbone", "stub", "--out", str(out)]) == 0
     assert "no answer of its own, gallery order instead: ss2/7 (video: missing)" in capsys.readouterr().out
     data = json.loads(out.read_text())
     assert [list(part) for part in data] == [["webvid"], ["ss2"]] and [len(rows) for part in data for rows in part.values()] == [50, 50]
@@ -184,8 +188,11 @@ def test_a_submission_is_complete_and_valid(challenge, runs, capsys, monkeypatch
     assert row["reasoning_trace"].startswith("states: a -> b") and row["modification_text"] == "It’s warmer"
     assert all(video.startswith("10/") for video in data[0]["webvid"][0]["video_target"])
     assert cli.main(["submit", str(labels), "--validate", str(out)]) == 0 and "valid, 100 rows" in capsys.readouterr().out
+    blind = run_on(labels, videos=videos)
     with pytest.raises(ValueError, match="has no targets, so there is no recall; `covrr submit`"):
-        run_on(labels, videos=videos).evaluate("single_stage")
+        blind.evaluate("single_stage")
+    assert not blind.backbone.asked, "and no video was looked at"
+    assert cli.main(["run", "--benchmark", str(labels), *flags(videos)]) == 2 and "has no targets" in capsys.readouterr().err
 
 
 SPOILED = {
@@ -258,3 +265,25 @@ def test_the_model_sees_what_the_sampling_says(tiny_folder):
         backbone.sample_as(video_pixels=10)
     with pytest.raises(ValueError, match="exactly one of fps and num_frames"):
         backbone.sample_as(fps=1.0, num_frames=4)
+
+
+def test_a_real_run_is_one_command_and_its_notebooks_get_the_same_options(hundred, runs, monkeypatch, capsys, tmp_path):
+    path, videos = hundred
+    (tmp_path / "gallery.txt").write_text("\n".join(load_benchmark(path, videos=videos).gallery))
+    seen = []
+    monkeypatch.setattr(Run, "backbone", Stub())
+    about = dict.fromkeys(("name", "class", "dtype", "device", "weights_hash"), "stub") | {"parameters": 0}
+    monkeypatch.setattr(Stub, "info", lambda self: about, False)
+    monkeypatch.setattr("covrr_utils.reruns.rerun", lambda jobs: seen.extend(jobs) or [])
+    monkeypatch.chdir(tmp_path)
+    given = ["--benchmark", "merged.json", "--videos", "webvid=w", "--videos", "ss2=s", "--gallery", "per_section:gallery.txt+reference"]
+    assert cli.main(["run", *given, "--prompt-style", "dense", "--limit", "3", "--num-frames", "2", "--backbone", "stub"]) == 0
+    assert "dense" in capsys.readouterr().out and len(seen) == 5
+    parameters = dict(seen[0].parameters)
+    config = RunConfig.from_notebook(parameters)
+    assert parameters["BENCHMARK"] == str(path) and config.videos == tuple(videos), "absolute: notebooks run in another folder"
+    assert config.gallery == f"per_section:{tmp_path / 'gallery.txt'}+reference" and (config.num_frames, config.prompt_style) == (2, "dense")
+    (stored,) = (runs / "merged@per_section-list-gallery+reference" / "stub" / "results").glob("two_stage*.json")
+    assert stored.stem.endswith("__first3__prompt_style-dense__num_frames-2")
+    result = json.loads(stored.read_text())
+    assert result["options"] == {"prompt_style": "dense", "num_frames": 2} and result["reference_excluded"] is False
