@@ -24,16 +24,19 @@ def query_figure(
     ``candidates``: four gallery videos per triplet, its target among them, in the order in which they are drawn.
     """
     figure, axes = plt.subplots(
-        len(triplets), 7, figsize=(13.2, 2.15 * len(triplets) + 0.3), width_ratios=[1, 1.05, 1, 1, 1, 1, 1.75], squeeze=False,
+        len(triplets), 7, figsize=(13.2, 1.72 * len(triplets) + 0.3), width_ratios=[1, 1, 1, 1, 1, 1, 1.75], squeeze=False,
         layout="constrained",
     )
     for line, triplet, videos, trace in zip(axes, triplets, candidates, reasoning, strict=True):
         show_image(line[0], middle(clip_of(triplet.reference)), "", REFERENCE)
-        _words(line[1], f"“{triplet.edit}”", 17, size=11, weight="bold")
+        _words(line[1], f"“{triplet.edit}”", 16, size=11, weight="bold")
+        line[1].set_box_aspect(1)
         for place, video in enumerate(videos):
             show_image(line[2 + place], middle(clip_of(video)), "", HIT if video == triplet.target else None, width=5)
         changes = [f"{slot}: {before} → {after}" for slot, before, after in trace.rows() if before != after]
         _words(line[-1], "\n".join(textwrap.fill(change, 34, subsequent_indent="   ") for change in changes), None, size=9)
+    for axis in axes[:, -1]:
+        axis.set_box_aspect(1 / 1.75)  # as high as the pictures
     for axis, title in zip(axes[0], ["input video", "edit", "candidate 1", "candidate 2", "candidate 3", "candidate 4", "reasoning: what changes"]):
         axis.set_title(title, fontsize=10, color="0.1")
     return figure
@@ -42,7 +45,7 @@ def query_figure(
 def trace_figure(triplets: Sequence[Triplet], clip_of: Callable[[str], Clip], frames: int = 3) -> plt.Figure:
     """Fig. 2: sample triplets, frames before and after the edit, with the structured trace; what changes is coloured."""
     figure, axes = plt.subplots(
-        len(triplets), 2 * frames + 1, figsize=(13.2, 2.0 * len(triplets) + 0.2), width_ratios=[1] * (2 * frames) + [2.6], squeeze=False,
+        len(triplets), 2 * frames + 1, figsize=(13.2, 1.85 * len(triplets) + 0.2), width_ratios=[1] * (2 * frames) + [2.6], squeeze=False,
         layout="constrained",
     )
     for line, triplet in zip(axes, triplets):
@@ -54,6 +57,7 @@ def trace_figure(triplets: Sequence[Triplet], clip_of: Callable[[str], Clip], fr
             line[half * frames].set_title(name, loc="left", fontsize=9.5, color=colour)
         line[1].set_title(f"“{triplet.edit}”", loc="left", fontsize=10.5, color="0.1")
         _trace(line[-1], triplet.gold_trace)
+        line[-1].set_box_aspect(1 / 2.6)
     return figure
 
 
