@@ -38,7 +38,7 @@ def test_notebooks_are_as_committed_notebooks_should_be(notebook):
     raw = path.read_text()
     assert str(paths.ROOT) not in raw and "it/s]" not in raw and "Traceback" not in raw
     tagged = [cell for cell in content.cells if "parameters" in cell.metadata.get("tags", [])]
-    assert len(tagged) == 1 and "from_notebook(globals())" in content.cells[content.cells.index(tagged[0]) + 1].source
+    assert len(tagged) == 1 and re.search(r"from_notebook\(\s*globals\(\)", content.cells[content.cells.index(tagged[0]) + 1].source)
     assert content.cells[0].source.startswith("# ") and any("## Exercises" in cell.source for cell in content.cells)
     median = sorted(len(cell.source.splitlines()) for cell in content.cells if cell.cell_type == "code")
     assert median[len(median) // 2] <= 8
