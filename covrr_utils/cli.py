@@ -52,7 +52,15 @@ def results_table(results: Sequence[dict]) -> str:
         for r in results
     ]
     legend = "n, R@k: over all triplets / over those whose reference and target video could be read"
-    return f"{table(rows, list(rows[0]))}\n{legend}" if rows else table([], [])
+    return "\n".join([table(rows, list(rows[0])), legend, *filter(None, map(_remark, results))]) if rows else table([], [])
+
+
+def _remark(r: dict) -> str:
+    """What a reader of this result must know beside the numbers; nothing where all went as it should."""
+    said = [f"{count} x {cause}" for cause, count in r["failures"].items()]
+    said += [f"{count} descriptions of {of} cut off at the token limit" for of, count in r["cut_off"].items() if count]
+    said += [f"{r['retried']} traces asked for again under a grammar"] if r["retried"] else []
+    return f"{r['backbone']}, {r['strategy']}, {r['pooling']}: {'; '.join(said)}" if said else ""
 
 
 def command_run(arguments: argparse.Namespace) -> int:

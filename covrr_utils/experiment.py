@@ -200,9 +200,14 @@ class Run:
         pooling, scheme, source = pooling or self.config.pooling, scheme or self.config.scheme, source or self.config.source
         self.benchmark.require_targets()
         scores, videos, query_failures, gallery_failures = self.scored(strategy, pooling, scheme, source)
-        costs = [record.extra for record in self.queries(strategy)[0].values()]
+        queries, gallery = list(self.queries(strategy)[0].values()), self.gallery()[0].values()
+        costs = [record.extra for record in queries]
         cost = {f"{what}_per_query": float(np.mean([extra[what] for extra in costs])) for what in ("tokens", "seconds")} if costs else {}
-        said = {"grammar": self._grammar(strategy), "validity": self.validity(strategy), **cost}
+        ends = {"queries": queries, "gallery": gallery}
+        said = {
+            "grammar": self._grammar(strategy), "validity": self.validity(strategy), "retried": sum(extra.get("retried", False) for extra in costs),
+            "cut_off": {of: sum(not record.description.ended for record in records) for of, records in ends.items()}, **cost,
+        }
         return self.ranked(strategy, scores, videos, query_failures, gallery_failures, save, pooling=pooling, scheme=scheme, source=source, **said)
 
     def scored(self, strategy: str, pooling: str, scheme: str, source: str):

@@ -67,6 +67,7 @@ class Query:
     """What one triplet became: the description of the video after the edit, and the reasoning that led to it.
 
     ``written`` is stage 1's output to the letter, before anything in it was mended; None where the model wrote no single trace.
+    ``retried`` says that what was written first held no trace, and that the model was asked again, under a grammar.
     """
 
     triplet: str
@@ -74,10 +75,12 @@ class Query:
     trace: ReasoningTrace | None = None
     samples: list[str] = field(default_factory=list)
     written: str | None = None
+    retried: bool = False
 
     def extra(self) -> dict:
         """What the store keeps beside the description."""
-        return {"trace": self.trace.text() if self.trace else None, "samples": self.samples, "written": self.written}
+        kept = {"trace": self.trace.text() if self.trace else None, "samples": self.samples, "written": self.written}
+        return kept | ({"retried": True} if self.retried else {})
 
 
 Items = Sequence[tuple[Triplet, Clip]]
@@ -92,17 +95,20 @@ def single_stage(backbone: Backbone, items: Items, settings: Settings, desc: str
 
 
 def two_stage(backbone: Backbone, items: Items, settings: Settings, desc: str | None = None) -> Outcome:
-    """Write a trace greedily, then describe given it."""
+    """Write a trace greedily, then describe given it. What holds no trace is asked for again, once, under a grammar."""
     asked = [Prompt(clip, prompts.trace(triplet.edit, settings.style)) for triplet, clip in items]
     written = backbone.write(asked, settings.tracing, _label(desc, "traces"))
     traces, failures = _parsed(items, written)
+    again = _again(backbone, items, failures, settings, desc)
+    traces |= again
     queries = described(backbone, items, traces, settings, _label(desc, "descriptions"))
     texts = {triplet.id: text for (triplet, _), text in zip(items, written, strict=True)}
-    return [replace(query, written=texts[query.triplet]) for query in queries], failures
+    queries = [replace(query, written=texts[query.triplet], retried=query.triplet in again) for query in queries]
+    return queries, [failure for failure in failures if failure.id not in again]
 
 
 def self_consistency(backbone: Backbone, items: Items, settings: Settings, desc: str | None = None) -> Outcome:
-    """Sample ``settings.samples`` traces, merge them, then describe given the result."""
+    """Sample ``settings.samples`` traces, merge them, then describe given the result. Where none is usable, one is asked for under a grammar."""
     asked = [Prompt(clip, prompts.trace(triplet.edit, settings.style)) for triplet, clip in items]
     sampled: dict[str, list[str]] = {triplet.id: [] for triplet, _ in items}
     for number in range(settings.samples):
@@ -120,7 +126,10 @@ def self_consistency(backbone: Backbone, items: Items, settings: Settings, desc:
                 traces[triplet.id] = vote(sampled[triplet.id])
             except TraceError as error:
                 failures.append(Failure(triplet.id, "trace", "unusable trace", str(error)))
-    return described(backbone, items, traces, settings, _label(desc, "descriptions"), sampled), failures
+    again = _again(backbone, items, failures, settings, desc)
+    queries = described(backbone, items, traces | again, settings, _label(desc, "descriptions"), sampled)
+    queries = [replace(query, retried=query.triplet in again) for query in queries]
+    return queries, [failure for failure in failures if failure.id not in again]
 
 
 def gold_trace(backbone: Backbone, items: Items, settings: Settings, desc: str | None = None) -> Outcome:
@@ -197,6 +206,17 @@ def _parsed(items: Items, texts: Sequence[str]) -> tuple[dict[str, ReasoningTrac
         except TraceError as error:
             failures.append(Failure(triplet.id, "trace", "unusable trace", str(error)))
     return traces, failures
+
+
+def _again(backbone: Backbone, items: Items, failures: Sequence[Failure], settings: Settings, desc: str | None) -> dict[str, ReasoningTrace]:
+    """Traces for the triplets that failed for want of one, written once more under the grammar of lines; none where one was in force already."""
+    failed = {failure.id for failure in failures}
+    left = [(triplet, clip) for triplet, clip in items if triplet.id in failed]
+    if not left or settings.grammar is not None:
+        return {}
+    asked = [Prompt(clip, prompts.trace(triplet.edit, settings.style)) for triplet, clip in left]
+    texts = backbone.write(asked, replace(settings.decoding, grammar="lines"), _label(desc, "traces again"))
+    return _parsed(left, texts)[0]
 
 
 def described(

@@ -40,6 +40,8 @@ class Result:
     recall: dict[str, float]
     interval: dict[str, tuple[float, float]]
     failures: dict[str, int]
+    retried: int = 0  # queries whose trace was asked for again, under a grammar
+    cut_off: dict[str, int] = field(default_factory=dict)  # "queries" and "gallery": descriptions that ended at the limit of new tokens
     tokens_per_query: float | None = None
     seconds_per_query: float | None = None
     grammar: str | None = None

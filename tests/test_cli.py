@@ -66,3 +66,15 @@ def test_the_parameter_files_of_the_workbook_are_valid():
     assert files
     for file in files:
         RunConfig.from_notebook(cli.read_parameters(file))
+
+
+def test_what_went_wrong_stands_below_the_table():
+    from covrr_utils.results import Result
+
+    good = Result("measured here, mini", "mini", "all", 9, 1.0, "b", "0", "two_stage", "mean", "word", "predicts", 0, 3, 1.0, {"1": 0.5}, {"1": (0.1, 0.9)},
+                  {}).summary()
+    bad = good | {"failures": {"video: missing": 2}, "cut_off": {"queries": 1, "gallery": 0}, "retried": 3}
+    assert "two_stage, mean: " not in cli.results_table([good])
+    assert cli.results_table([good, bad]).splitlines()[-1] == (
+        "b, two_stage, mean: 2 x video: missing; 1 descriptions of queries cut off at the token limit; 3 traces asked for again under a grammar"
+    )

@@ -33,10 +33,21 @@ def test_every_strategy_ends_in_a_description_per_triplet(backbone, items, name)
 
 def test_an_unusable_trace_fails_its_row_alone(backbone, items, monkeypatch):
     real = backbone.write
-    monkeypatch.setattr(backbone, "write", lambda *args: ["no idea", *real(*args)[1:]])
+    monkeypatch.setattr(backbone, "write", lambda *args: ["no idea", *real(*args)[1:]])  # also when asked again
     queries, failures = strategy("two_stage")(backbone, items, SETTINGS)
     assert [query.triplet for query in queries] == [triplet.id for triplet, _ in items[1:]]
     assert [(f.id, f.stage, f.cause) for f in failures] == [(items[0][0].id, "trace", "unusable trace")]
+
+
+@pytest.mark.parametrize("name", ["two_stage", "self_consistency"])
+def test_what_holds_no_trace_is_asked_for_again_in_form(backbone, items, name, monkeypatch):
+    real = backbone.write
+    monkeypatch.setattr(backbone, "write", lambda asked, decoding, *rest: real(asked, decoding) if decoding.grammar else ["no idea"] * len(asked))
+    queries, failures = strategy(name)(backbone, items, SETTINGS)
+    assert failures == [] and all(query.retried and query.extra()["retried"] and query.trace.states for query in queries)
+    assert [query.written for query in queries] == ["no idea" if name == "two_stage" else None] * 3, "what was written first is kept"
+    queries, failures = strategy(name)(backbone, items, Settings(SETTINGS.decoding, samples=3, grammar="lines"))
+    assert failures == [] and not any(query.retried for query in queries)
 
 
 def test_vote_takes_the_majority_slot_by_slot():
