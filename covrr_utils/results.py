@@ -7,7 +7,7 @@ import io
 import json
 import os
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 
 from covrr_utils import paths
@@ -91,11 +91,14 @@ def save_result(result: Result, folder: Path, limit: int | None = None, samples:
 
 
 def load_results(folder: Path | None = None) -> list[dict]:
-    """The summaries of every stored result below ``folder`` (default: ``runs/``), in path order; those of older runs lack what came later."""
+    """The summaries of every stored result below ``folder`` (default: ``runs/``), in path order; older ones get defaults for what came later."""
     root = folder or paths.runs_dir()
+    later = {entry.name: entry.default for entry in fields(Result) if entry.default is not MISSING}
+    later |= {entry.name: entry.default_factory() for entry in fields(Result) if entry.default_factory is not MISSING}
+    later.pop("queries")
     summaries = []
     for path in sorted(root.glob("*/*/results/*.json")):
         data = json.loads(path.read_text(encoding="utf-8"))
         data.pop("queries")
-        summaries.append({"present": None, "recall_present": {}, "protocol": "", "prompt_style": "slots"} | data)
+        summaries.append(later | {"source": "predicts"} | data)
     return summaries

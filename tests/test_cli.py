@@ -71,8 +71,8 @@ def test_the_parameter_files_of_the_workbook_are_valid():
 def test_what_went_wrong_stands_below_the_table():
     from covrr_utils.results import Result
 
-    good = Result("measured here, mini", "mini", "all", 9, 1.0, "b", "0", "two_stage", "mean", "word", "predicts", 0, 3, 1.0, {"1": 0.5}, {"1": (0.1, 0.9)},
-                  {}).summary()
+    measured = {"1": 0.5}, {"1": (0.1, 0.9)}, {}
+    good = Result("measured here, mini", "mini", "all", 9, 1.0, "b", "0", "two_stage", "mean", "word", "predicts", 0, 3, 1.0, *measured).summary()
     bad = good | {"failures": {"video: missing": 2}, "cut_off": {"queries": 1, "gallery": 0}, "retried": 3}
     assert "two_stage, mean: " not in cli.results_table([good])
     assert cli.results_table([good, bad]).splitlines()[-1] == (
