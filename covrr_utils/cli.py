@@ -145,7 +145,8 @@ def command_backbones(arguments: argparse.Namespace) -> int:
     rows = []
     if arguments.published:
         rows = [
-            {"name": m.name, "class": m.architecture, "weights": f"{m.bf16 / 1e9:.1f} GB in bf16", "parameters": f"{m.parameters:,}", "hub": m.hub}
+            {"name": m.name, "class": m.architecture, "weights": f"{m.bf16 / 1e9:.1f} GB in bf16", "parameters": f"{m.parameters:,}", "hub": m.hub,
+             "revision": m.revision}
             for m in registry.published().values()
         ]
         print(json.dumps(rows, indent=1) if arguments.json else f"{table(rows, list(rows[0]))}\n{registry.NOT_PUBLISHED}")

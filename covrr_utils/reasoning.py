@@ -180,7 +180,7 @@ def validity(records: Iterable[Record], failures: Iterable[Failure], texts_per_f
     texts needed which) and ``unwritten`` (triplets that failed before a trace was asked for). None where no trace is written at all.
     """
     lost = [failure.cause == "unusable trace" for failure in failures]
-    texts = [text for record in records for text in ([record.extra["written"]] if record.extra.get("written") else record.extra["samples"])]
+    texts = [text for record in records for text in _written(record.extra)]
     total, repairs, valid, unusable = len(texts) + texts_per_failure * sum(lost), Counter(), 0, texts_per_failure * sum(lost)
     if not total:
         return None
@@ -196,6 +196,11 @@ def validity(records: Iterable[Record], failures: Iterable[Failure], texts_per_f
         "texts": total, "valid": valid, "repaired": total - valid - unusable, "unusable": unusable, "rate": valid / total,
         "repairs": dict(repairs.most_common()), "unwritten": len(lost) - sum(lost),
     }
+
+
+def _written(extra: Mapping) -> list[str]:
+    """The texts in which a trace was asked for, an empty one among them."""
+    return [extra["written"]] if extra.get("written") is not None else extra["samples"]
 
 
 def _parsed(items: Items, texts: Sequence[str]) -> tuple[dict[str, ReasoningTrace], list[Failure]]:

@@ -49,6 +49,11 @@ class Published:
         return f"Qwen/{self.name}"
 
     @property
+    def revision(self) -> str:
+        """The branch that is followed unless another revision is given; what was loaded is pinned to its commit and kept under it."""
+        return facts()["shared"]["revision"]
+
+    @property
     def bf16(self) -> float:
         """Bytes of the weights in bf16."""
         return self.parameters * BYTES["bfloat16"]

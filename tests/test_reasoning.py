@@ -3,7 +3,7 @@ import pytest
 from covrr_utils.backbone import Backbone, Decoding
 from covrr_utils.benchmark import load_benchmark
 from covrr_utils.clips import read_clip
-from covrr_utils.reasoning import STRATEGIES, Settings, UnknownStrategy, strategy, vote
+from covrr_utils.reasoning import STRATEGIES, Settings, UnknownStrategy, strategy, validity, vote
 from covrr_utils.traces import TraceError, parse_trace
 
 SETTINGS = Settings(Decoding(max_new_tokens=96), samples=3)
@@ -65,3 +65,8 @@ def test_bad_names_and_numbers():
         Settings(synthesis="mix")
     with pytest.raises(ValueError, match="at least 1"):
         Settings(samples=0)
+
+
+def test_an_empty_answer_counts_as_unusable():
+    record = type("R", (), {"extra": {"trace": None, "samples": [], "written": ""}})
+    assert validity([record], [])["unusable"] == 1
