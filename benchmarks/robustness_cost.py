@@ -1,4 +1,4 @@
-"""What keeping everything costs: ``python benchmarks/robustness_cost.py [--clips 320] [--rounds 3]``.
+"""What keeping everything costs: ``python benchmarks/robustness_cost.py [--clips 2100] [--rounds 2]``.
 
 Describes the same gallery clips side by side, in turns: *bare*, decoded in this process and kept in memory; and *kept*, through the
 decoding process, the batches and the store. Prints seconds and their ratio, round by round and by the medians. Then writes a store of
@@ -76,8 +76,8 @@ def main() -> None:
     from covrr_utils.experiment import Run
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clips", type=int, default=320)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--clips", type=int, default=2100)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--records", type=int, default=100_000)
     arguments = parser.parse_args()
     run = Run(RunConfig())

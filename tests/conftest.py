@@ -15,6 +15,30 @@ TINY = Recipe(
 )
 
 
+FAULTS = pytest.StashKey[list[tuple[str, int, int, int]]]()
+
+
+def pytest_configure(config):
+    config.stash[FAULTS] = []
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """The faults that tests injected, how many of them the work survived, and how many finished results were lost."""
+    rows = config.stash[FAULTS]
+    if not rows:
+        return
+    terminalreporter.section("faults")
+    terminalreporter.write_line(f"{'fault':56s} injected survived lost")
+    for what, *counts in rows:
+        terminalreporter.write_line(f"{what:56s} {counts[0]:8d} {counts[1]:8d} {counts[2]:4d}")
+
+
+@pytest.fixture
+def faults(request):
+    """``faults(what, injected, survived, lost)`` adds a row to the table of faults at the end of the test report."""
+    return lambda what, injected, survived, lost=0: request.config.stash[FAULTS].append((what, injected, survived, lost))
+
+
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory):
     """A checkpoint folder like any other, with random weights."""

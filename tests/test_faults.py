@@ -70,13 +70,14 @@ def contents(store):
     return {name: (record.description.text, record.description.states.tobytes()) for name, record in records.items()}
 
 
-def test_fifty_kills_lose_nothing_that_was_finished(tmp_path, videos):
+@pytest.mark.slow
+def test_fifty_kills_lose_nothing_that_was_finished(tmp_path, videos, faults):
     """kill -9 at random moments, five to a store, ten stores: what is stored is right each time, and the resumed result is the same."""
     begun = time.perf_counter()
     assert stub(tmp_path / "whole", videos).wait() == 0
     seconds, whole = time.perf_counter() - begun, contents(tmp_path / "whole")
     assert len(whole) == 30
-    rng, lost, grown = random.Random(7), 0, 0
+    rng, lost, grown, right = random.Random(7), 0, 0, 0
     for number in range(10):
         store, before = tmp_path / f"store{number}", {}
         for _ in range(5):
@@ -87,20 +88,66 @@ def test_fifty_kills_lose_nothing_that_was_finished(tmp_path, videos):
             stored = contents(store)
             lost += sum(name not in stored for name in before)
             grown += len(stored) > len(before)
-            assert all(whole[name] == what for name, what in stored.items())
+            right += all(whole[name] == what for name, what in stored.items())
             before = stored
         assert stub(store, videos).wait() == 0
         assert contents(store) == whole
-    assert lost == 0 and grown >= 8, "kills came while work was done, and no finished record went away"
+    faults("kill -9 while a store is filled", 50, right, lost)
+    assert (right, lost) == (50, 0) and grown >= 8, "kills came while work was done, and no finished record went away"
 
 
-def test_two_processes_on_one_store(tmp_path, videos):
+RUN = """
+import sys
+from covrr_utils.config import RunConfig
+from covrr_utils.experiment import Run
+run = Run(RunConfig(benchmark=sys.argv[1], backbone="mini-3m", batch_size=2, device="cpu", samples=2))
+for strategy in ("two_stage", "self_consistency"):
+    run.evaluate(strategy)
+"""
+KILLS = int(os.environ.get("COVRR_KILLS", "2"))
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_any_moment_ends_in_the_same_results(small_benchmark, tmp_path, faults):
+    """kill -9 of a whole run (gallery, two strategies, evaluation) at random moments; ``COVRR_KILLS`` says how many."""
+
+    def start(runs):
+        environment = os.environ | {"COVRR_RUNS": str(runs), "PYTHONPATH": str(paths.ROOT)}
+        return subprocess.Popen([sys.executable, "-c", RUN, str(small_benchmark)], env=environment, stderr=subprocess.DEVNULL)
+
+    def results(runs):
+        found = {path.name: json.loads(path.read_text()) for path in sorted(runs.glob("*/*/results/*.json"))}
+        for data in found.values():
+            assert data.pop("seconds_per_query") > 0
+        return found
+
+    begun = time.perf_counter()
+    assert start(tmp_path / "whole").wait() == 0
+    seconds, whole = time.perf_counter() - begun, results(tmp_path / "whole")
+    rng, same, killed, store = random.Random(11), 0, 0, 0
+    while killed < KILLS and store < KILLS:  # a run may end before its kill
+        store += 1
+        for _ in range(2):  # two kills, then to the end
+            process = start(tmp_path / str(store))
+            time.sleep(rng.uniform(0.4, 1.0) * seconds)
+            process.send_signal(signal.SIGKILL)
+            killed += process.wait() == -signal.SIGKILL
+        assert start(tmp_path / str(store)).wait() == 0
+        same += results(tmp_path / str(store)) == whole
+    faults("kill -9 of a whole run", killed, killed if same == store else 0)
+    assert len(whole) == 2 and same == store and killed > 0
+
+
+@pytest.mark.slow
+def test_two_processes_on_one_store(tmp_path, videos, faults):
     one, two = stub(tmp_path, videos, 0.01), stub(tmp_path, videos, 0.013)
     assert (one.wait(), two.wait()) == (0, 0)
     assert {name: text for name, (text, _) in contents(tmp_path).items()} == {path.stem: path.stem for path in videos.glob("*.mp4")}
+    faults("two processes that fill one store", 1, 1)
 
 
-def test_a_killed_rerun_goes_on_where_it_stopped(tmp_path):
+@pytest.mark.slow
+def test_a_killed_rerun_goes_on_where_it_stopped(tmp_path, faults):
     import nbformat
 
     folder = tmp_path / "root" / "notebooks"
@@ -125,9 +172,10 @@ def test_a_killed_rerun_goes_on_where_it_stopped(tmp_path):
     (folder / "go").touch()
     again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert again.returncode == 0 and again.stdout.count("done before") == 1 and again.stdout.count("executed") == 1, again.stderr[-500:]
+    faults("kill -9 of a rerun of notebooks", 1, 1)
 
 
-def test_ctrl_c_says_what_is_done_and_how_to_go_on(tmp_path, work, capsys):
+def test_ctrl_c_says_what_is_done_and_how_to_go_on(tmp_path, work, capsys, faults):
     collection, calls = Store(tmp_path).collection("gallery", {}), []
 
     def interrupted(items):
@@ -143,9 +191,10 @@ def test_ctrl_c_says_what_is_done_and_how_to_go_on(tmp_path, work, capsys):
     asked = []
     work(Store(tmp_path).collection("gallery", {}), lambda items: asked.extend(items) or compute(items))
     assert len(asked) == 22 and len(Store(tmp_path).collection("gallery", {})) == 30
+    faults("Ctrl-C", 1, 1, lost=len(asked) - 22)
 
 
-def test_a_batch_that_does_not_fit_is_halved_and_the_size_kept(tmp_path, work):
+def test_a_batch_that_does_not_fit_is_halved_and_the_size_kept(tmp_path, work, faults):
     collection, sizes = Store(tmp_path).collection("gallery", {}), []
 
     def small(items):
@@ -157,6 +206,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_size_kept(tmp_path, work):
     work(collection, small, size=12)
     assert len(collection) == 30 and not collection.failures()
     assert sizes[:3] == [12, 6, 3] and max(sizes[9:]) <= 3, "later batches are not tried at the size that failed"
+    faults("batch too large for memory", sum(size > 3 for size in sizes), sum(size > 3 for size in sizes), lost=30 - len(collection))
 
 
 def test_one_item_too_large_for_memory_is_a_failure(tmp_path, work):
@@ -179,7 +229,7 @@ def test_other_errors_of_a_model_are_not_hidden(tmp_path, work):
         work(Store(tmp_path).collection("gallery", {}), broken)
 
 
-def test_states_that_are_not_finite_cost_one_item(tmp_path, work):
+def test_states_that_are_not_finite_cost_one_item(tmp_path, work, faults):
     from covrr_utils.descriptions import NotFinite
 
     collection, (nan, large) = Store(tmp_path).collection("gallery", {}), (work.names[2], work.names[9])
@@ -197,6 +247,7 @@ def test_states_that_are_not_finite_cost_one_item(tmp_path, work):
     assert len(collection) == 28 and {name: f.cause for name, f in collection.failures().items()} == {
         nan: "states not finite", large: "states not finite"
     }
+    faults("description whose states are not finite (recorded)", 2, 2, lost=28 - len(collection))
 
 
 def test_a_disk_too_small_for_the_rest_is_said_after_the_first_batch(tmp_path, work, monkeypatch):
@@ -207,7 +258,7 @@ def test_a_disk_too_small_for_the_rest_is_said_after_the_first_batch(tmp_path, w
     assert len(collection) == 4
 
 
-def test_a_decoder_that_hangs_or_dies_costs_one_clip(videos):
+def test_a_decoder_that_hangs_or_dies_costs_one_clip(videos, faults):
     path = min(videos.glob("*.mp4"))
     with Decoder(seconds=2) as decoder:
         assert decoder.submit(path, TWO).result().frames.shape == (2, 128, 128, 3)
@@ -225,6 +276,7 @@ def test_a_decoder_that_hangs_or_dies_costs_one_clip(videos):
         assert decoder.submit(path, TWO).result().total > 2
     assert {hung.value.cause, died.value.cause} == {"decoder hung", "decoder died"} <= set(CAUSES)
     assert all(process.poll() is not None for process in decoder._processes), "no process is left behind"
+    faults("decoder that hangs or dies (recorded)", 2, 2)
 
 
 def encode(path, frames, times=None, rate=12, audio=False):
@@ -252,7 +304,7 @@ def grey(count, size=64):
     return np.stack([np.full((size, size, 3), 20 + 200 * number // max(count - 1, 1), np.uint8) for number in range(count)])
 
 
-def test_every_faulty_file_has_its_cause(tmp_path):
+def test_every_faulty_file_has_its_cause(tmp_path, faults):
     good = (sorted((paths.mini_dir() / "videos" / "val").glob("*.mp4"))[0]).read_bytes()
     files = {
         "zero.mp4": b"", "truncated.mp4": good[: len(good) // 2], "text.mp4": b"<html>404</html>" * 50, "noise.mp4": random.Random(1).randbytes(5000),
@@ -272,6 +324,7 @@ def test_every_faulty_file_has_its_cause(tmp_path):
         "zero.mp4": "empty file", "truncated.mp4": "not decodable", "text.mp4": "not decodable", "noise.mp4": "not decodable",
         "one.mp4": "too short", "audio.mp4": "not decodable", "gone.mp4": "missing",
     }
+    faults("faulty video file (recorded with its cause)", len(answers), len(causes))
 
 
 def test_a_webm_named_mp4_and_other_names_are_read(tmp_path, videos):
@@ -358,7 +411,8 @@ def test_any_damage_of_a_store_is_named_or_harmless(tmp_path, at, byte, what):
         shutil.rmtree(folder)
 
 
-def test_any_bytes_are_a_clip_or_a_cause(tmp_path, videos):
+@pytest.mark.slow
+def test_any_bytes_are_a_clip_or_a_cause(tmp_path, videos, faults):
     """Two hundred damaged copies of real clips: each is decoded, or is a failure with a cause; the decoding process may die, the run may not."""
     rng, outcomes = random.Random(3), []
     originals = [path.read_bytes() for path in sorted(videos.glob("*.mp4"))]
@@ -376,9 +430,10 @@ def test_any_bytes_are_a_clip_or_a_cause(tmp_path, videos):
             except ClipError as error:
                 outcomes.append(error.cause)
     assert set(outcomes) <= {2, *CAUSES} and 2 in outcomes and "not decodable" in outcomes
+    faults("video with random damage (decoded, or recorded)", 200, len(outcomes))
 
 
-def test_a_full_disk_ends_a_run_with_an_intact_store(tmp_path, work, monkeypatch):
+def test_a_full_disk_ends_a_run_with_an_intact_store(tmp_path, work, monkeypatch, faults):
     collection, real, left = Store(tmp_path).collection("gallery", {}), os.fsync, [4]
 
     def full(descriptor):
@@ -396,3 +451,4 @@ def test_a_full_disk_ends_a_run_with_an_intact_store(tmp_path, work, monkeypatch
     assert 0 < len(stored) < 30 and all(record.description.text == name for name, record in stored.records().items())
     work(stored, compute)
     assert len(Store(tmp_path).collection("gallery", {})) == 30
+    faults("disk that is full", 1, 1, lost=30 - len(Store(tmp_path).collection("gallery", {})))
