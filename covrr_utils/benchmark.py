@@ -7,6 +7,7 @@ without extension (basenames of different folders collide).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -167,6 +168,9 @@ def _descriptor(path: Path) -> dict:
     for key in set(DESCRIPTOR_KEYS) - {"kind", "exclude_reference"}:
         if not isinstance(descriptor[key], str):
             raise LabelError(f"{where}: key {key!r}: expected a text, found {descriptor[key]!r}")
+    if not re.fullmatch(r"\w[\w.@+-]{0,99}", descriptor["name"]):  # it names folders below runs/
+        found = descriptor["name"]
+        raise LabelError(f"{where}: key 'name': expected up to 100 letters, digits and . _ @ + -, with a letter or digit first, found {found!r}")
     return descriptor
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import zlib
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 
@@ -65,17 +66,22 @@ class Result:
         return {key: value for key, value in asdict(self).items() if key != "queries"}
 
 
+def file_name(*parts: object) -> str:
+    """The parts that are not None, joined by ``__``: no character that leads elsewhere, and a long text, as a schema is, by its checksum."""
+    texts = [text if len((text := str(part)).encode()) <= 60 else f"{zlib.crc32(text.encode()):08x}" for part in parts if part is not None]
+    return re.sub(r"[^\w.-]+", "-", "__".join(texts), flags=re.ASCII) + ".json"
+
+
 def save_result(result: Result, folder: Path, limit: int | None = None, samples: int | None = None) -> Path:
     """Write ``<strategy>__<pooling>__<scheme>__<source>__seed<seed>.json`` into ``folder`` and, beside it, one csv row per query.
 
     ``limit``, ``samples``, the grammar and the result's ``options`` are named where they were set. A rerun learns what a notebook has
     measured from the list that ``COVRR_RESULTS`` names: one path per line.
     """
-    chosen = "".join(f"__{name}-{value}" for name, value in result.options.items())
-    limited = "" if limit is None else f"__first{limit}"
-    constrained = f"__{result.grammar}" if result.grammar else ""
-    parts = (f"{result.strategy}{samples or ''}", result.pooling, result.scheme, result.source, f"seed{result.seed}{constrained}{limited}{chosen}")
-    path = folder / (re.sub(r"[^\w.-]+", "-", "__".join(parts)) + ".json")
+    limited = None if limit is None else f"first{limit}"
+    chosen = [f"{name}-{value}" for name, value in result.options.items()]
+    strategy = f"{result.strategy}{samples or ''}"
+    path = folder / file_name(strategy, result.pooling, result.scheme, result.source, f"seed{result.seed}", result.grammar, limited, *chosen)
     folder.mkdir(parents=True, exist_ok=True)
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")

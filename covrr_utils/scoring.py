@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -15,6 +14,7 @@ from covrr_utils import metrics, paths
 from covrr_utils.config import RunConfig
 from covrr_utils.experiment import Run
 from covrr_utils.judges import Case, Judge, Verdict
+from covrr_utils.results import file_name
 from covrr_utils.store import write_atomically
 from covrr_utils.traces import SLOTS, ReasoningTrace, parse_trace
 
@@ -122,8 +122,7 @@ def summary(judge: Judge, verdicts: Sequence[Verdict], strategy: str, backbone: 
 def save_score(score: Score, folder: Path, config: RunConfig) -> Path:
     """Write a score with every verdict to ``score__<strategy>__<judge>__seed<seed>.json`` (grammar and limit in its name where set)."""
     limit = None if config.limit is None else f"first{config.limit}"
-    parts = ("score", score.strategy, score.judge, f"seed{config.seed}", config.grammar, limit)
-    path = folder / (re.sub(r"[^\w.-]+", "-", "__".join(part for part in parts if part)) + ".json")
+    path = folder / file_name("score", score.strategy, score.judge, f"seed{config.seed}", config.grammar, limit)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(path, (json.dumps(asdict(score), ensure_ascii=False, indent=1) + "\n").encode())
     return path

@@ -66,6 +66,8 @@ def test_unknown_benchmark_lists_the_known():
 @pytest.mark.parametrize("change, message", [
     ({"extra": 1}, "exactly the keys"),
     ({"kind": "toy"}, "expected 'mini' or 'real'"),
+    ({"name": "../../elsewhere"}, "expected up to 100 letters, digits"),
+    ({"name": ""}, "expected up to 100 letters, digits"),
     ({"exclude_reference": "false"}, "expected true or false, found 'false'"),
     ({"gallery": "none.json"}, "no such file, though its benchmark names it"),
 ])

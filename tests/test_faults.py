@@ -26,6 +26,7 @@ from covrr_utils.config import RunConfig
 from covrr_utils.decoding import Decoder
 from covrr_utils.descriptions import Failure, Record
 from covrr_utils.experiment import Run
+from covrr_utils.results import file_name
 from covrr_utils.store import Store, StoreError, StoreFull
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -100,6 +101,7 @@ RUN = """
 import sys
 from covrr_utils.config import RunConfig
 from covrr_utils.experiment import Run
+from covrr_utils.results import file_name
 run = Run(RunConfig(benchmark=sys.argv[1], backbone="mini-3m", batch_size=2, device="cpu", samples=2))
 for strategy in ("two_stage", "self_consistency"):
     run.evaluate(strategy)
@@ -409,6 +411,13 @@ def test_any_damage_of_a_store_is_named_or_harmless(tmp_path, at, byte, what):
         assert "delete" in str(error)
     finally:
         shutil.rmtree(folder)
+
+
+@given(st.lists(st.text() | st.sampled_from(["..", "/etc/passwd", "a\\b", "\0"]), min_size=1, max_size=3))
+def test_no_name_of_a_result_leads_out_of_its_folder(tmp_path_factory, parts):
+    name = file_name("two_stage", *parts)
+    folder = tmp_path_factory.getbasetemp()
+    assert (folder / name).resolve().parent == folder.resolve() and len(name.encode()) < 255
 
 
 @pytest.mark.slow
