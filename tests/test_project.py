@@ -43,3 +43,11 @@ def test_modules_can_be_read_at_a_sitting():
 def test_nothing_unsafe_is_loaded():
     source = "\n".join(path.read_text() for path in (paths.ROOT / "covrr_utils").rglob("*.py"))
     assert not re.search(r"\bpickle\b|torch\.load\(|torch\.save\(|trust_remote_code=True|shell=True|\beval\(|\bexec\(", source.replace(".eval()", ""))
+
+
+def test_the_readme_maps_every_module():
+    section = (paths.ROOT / "README.md").read_text().split("## The package")[1].split("## ")[0]
+    table = "".join(line for line in section.splitlines() if line.startswith("|"))
+    named = {name.split("/")[-1] for name in re.findall(r"`([\w/]+)`", table)}
+    modules = {path.stem for path in (paths.ROOT / "covrr_utils").rglob("*.py")} - {"__init__"}
+    assert named == modules
