@@ -22,7 +22,7 @@ from covrr_utils.clips import content_hash
 from covrr_utils.store import digest, write_atomically
 
 GATHERED = "all"  # in place of the backbone, for notebooks that compare backbones
-GATHERING = ("08_paper_figures",)
+GATHERING = ("07_ablation_backbone", "08_paper_figures")
 PER_BACKBONE = (
     "00_start_here", "01_triplets_and_videos", "02_reasoning_traces", "03_pooling_embeddings", "04_retrieval", "05_ablation_reasoning",
     "06_ablation_pooling", "09_reasoning_quality",
