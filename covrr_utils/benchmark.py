@@ -65,6 +65,25 @@ class Benchmark:
         if not self.has_targets:
             raise ValueError(f"{self.name} has no targets, so there is no recall; `covrr submit` writes what a challenge takes")
 
+    @property
+    def has_gold_traces(self) -> bool:
+        """Whether any triplet has a gold trace."""
+        return any(triplet.gold_trace is not None for triplet in self.triplets)
+
+    def require_gold_traces(self) -> None:
+        """Refuse what compares with gold traces before anything is computed.
+
+        Raises
+        ------
+        ValueError
+            If no triplet has one.
+        """
+        if not self.has_gold_traces:
+            raise ValueError(
+                f"{self.name} has no gold traces, so nothing says which trace is right; give its json rows a key 'gold_trace' "
+                "(data/mini/README.md). Recall needs none (notebooks 04 to 08), nor do the judges of `covrr score --judge backbone` and `endpoint`"
+            )
+
     def video_path(self, video: str) -> Path:
         """Where the file of video id ``video`` lies (it need not exist)."""
         return self.files.path(video)

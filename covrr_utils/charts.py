@@ -106,19 +106,24 @@ def gain_and_cost(table: pd.DataFrame, title: str) -> plt.Figure:
     return figure
 
 
-def scaling(table: pd.DataFrame, measures: Mapping[str, str], title: str, paper: pd.DataFrame | None = None) -> plt.Figure:
-    """Measures against parameters (log scale), a panel for each; what was published in a last panel of its own.
+def scaling(table: pd.DataFrame, panels: Mapping[str, Sequence[str]], title: str, paper: pd.DataFrame | None = None) -> plt.Figure:
+    """Measures against parameters (log scale); what was published in a last panel of its own.
 
     ``table``: column ``parameters``, and for each measure its values, with ``<measure> low`` and ``<measure> high`` where it has an interval.
-    ``measures``: column -> label of the axis. ``paper``: columns ``name``, ``size`` (in 10^9 parameters as named), ``recall``.
+    ``panels``: label of the axis -> the measures drawn in it. ``paper``: columns ``name``, ``size`` (in 10^9 parameters as named), ``recall``.
     """
-    panels = len(measures) + (paper is not None)
-    figure, axes = plt.subplots(1, panels, figsize=(3.3 * panels, 3.2), squeeze=False, layout="constrained")
-    for axis, (measure, label) in zip(axes[0], measures.items()):
-        errors = None
-        if f"{measure} low" in table:
-            errors = np.clip([table[measure] - table[f"{measure} low"], table[f"{measure} high"] - table[measure]], 0, None)
-        axis.errorbar(table["parameters"], table[measure], yerr=errors, fmt="o-", color=PALETTE[0], capsize=3, lw=1.2)
+    count = len(panels) + (paper is not None)
+    figure, axes = plt.subplots(1, count, figsize=(4 * count, 3.6), squeeze=False, layout="constrained")
+    for axis, (label, measures) in zip(axes[0], panels.items()):
+        for number, (measure, marker) in enumerate(zip(measures, "osD^v")):
+            errors = None
+            if f"{measure} low" in table:
+                errors = np.clip([table[measure] - table[f"{measure} low"], table[f"{measure} high"] - table[measure]], 0, None)
+            axis.errorbar(
+                table["parameters"], table[measure], yerr=errors, fmt=f"{marker}-", color=PALETTE[number], capsize=3, lw=1.2, label=measure
+            )
+        if len(measures) > 1:
+            axis.legend()
         axis.set(xscale="log", xlabel="parameters", ylabel=label, xlim=(table["parameters"].min() / 1.6, table["parameters"].max() * 1.6))
         axis.set_xticks(table["parameters"], [f"{value / 1e6:.1f} M" for value in table["parameters"]])
         axis.minorticks_off()

@@ -75,14 +75,14 @@ class Run:
         return Decoding(max_new_tokens=self.config.max_new_tokens or self.backbone.max_new_tokens)
 
     def variant(self, **changes: object) -> Run:
-        """The same run with other query settings (samples, synthesis, seed, pooling, scheme, source); model and gallery are shared.
+        """The same run with other query settings (samples, synthesis, grammar, seed, pooling, scheme, source); model and gallery are shared.
 
         Raises
         ------
         ValueError
             For a setting that the gallery depends on: that needs a `Run` of its own.
         """
-        if others := sorted(set(changes) - {"samples", "synthesis", "seed", "pooling", "scheme", "source"}):
+        if others := sorted(set(changes) - {"samples", "synthesis", "grammar", "seed", "pooling", "scheme", "source"}):
             raise ValueError(f"a variant shares model and gallery, so {others[0]!r} cannot differ; make another Run")
         self.gallery()
         other = copy.copy(self)

@@ -58,6 +58,17 @@ def test_malformed_labels_say_where_and_what(tmp_path, case):
     assert message in str(caught.value) and "labels.json" in str(caught.value)
 
 
+def test_what_compares_with_gold_traces_says_that_there_are_none(small_benchmark):
+    load_benchmark(small_benchmark).require_gold_traces()
+    labels = small_benchmark.parent / "labels.json"
+    rows = json.loads(labels.read_text())
+    for row in rows[0]["mini"]:
+        del row["gold_trace"]
+    labels.write_text(json.dumps(rows))
+    with pytest.raises(ValueError, match="small has no gold traces, so nothing says which trace is right; give its json rows"):
+        load_benchmark(small_benchmark).require_gold_traces()
+
+
 def test_unknown_benchmark_lists_the_known():
     with pytest.raises(UnknownBenchmark, match="unknown benchmark 'webvid'; embedded: mini, mini-val"):
         load_benchmark("webvid")
