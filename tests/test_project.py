@@ -1,7 +1,9 @@
 import re
 import tomllib
+from importlib.metadata import distributions, metadata
 
 import yaml
+from packaging.specifiers import SpecifierSet
 
 from covrr_utils import paths
 
@@ -33,6 +35,15 @@ def test_constraints_pin_every_dependency_without_an_index():
     project = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["project"]
     for entry in [*project["dependencies"], *project["optional-dependencies"]["test"]]:
         assert re.split(r"[<>=\[]", entry)[0].lower() in pinned
+
+
+def test_every_pin_installs_on_the_oldest_python():
+    project = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["project"]
+    oldest = project["requires-python"].removeprefix(">=") + ".0"
+    pinned = [line.split("==")[0] for line in (paths.ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
+    needs = {name: metadata(name).get("Requires-Python") for name in pinned if name in {found.name for found in distributions()}}
+    assert len(needs) > 100
+    assert {name: need for name, need in needs.items() if need and not SpecifierSet(need).contains(oldest)} == {}
 
 
 def test_modules_can_be_read_at_a_sitting():
