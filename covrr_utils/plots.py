@@ -16,6 +16,7 @@ from PIL import Image
 
 from covrr_utils import paths
 from covrr_utils.clips import Clip
+from covrr_utils.store import write_atomically
 from covrr_utils.traces import ReasoningTrace
 
 PALETTE = sns.color_palette("colorblind")
@@ -47,9 +48,11 @@ def save_figure(figure: plt.Figure, name: str, table: pd.DataFrame) -> None:
     """Write ``figures/<name>.pdf`` and ``.png``, and the numbers behind it as ``.csv``; the same figure gives the same bytes."""
     folder = paths.figures_dir()
     folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None, "ModDate": None})
-    (folder / f"{name}.png").write_bytes(palette_png(figure, mpl.rcParams["savefig.dpi"]))
-    table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+    pdf = io.BytesIO()
+    figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "ModDate": None})
+    write_atomically(folder / f"{name}.pdf", pdf.getvalue())
+    write_atomically(folder / f"{name}.png", palette_png(figure, mpl.rcParams["savefig.dpi"]))
+    write_atomically(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
 
 
 def show_image(axis: plt.Axes, image: np.ndarray, title: str = "", colour=None, width: float = 4) -> None:

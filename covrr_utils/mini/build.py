@@ -12,6 +12,7 @@ file, with our own fields beside it. Every triplet brings its hard distractors i
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import random
 from collections.abc import Iterable
@@ -38,6 +39,7 @@ from covrr_utils.mini.world import (
     random_shot,
     settle,
 )
+from covrr_utils.store import write_atomically
 
 SPLITS = {"test": (400, 2100, 20260320), "val": (100, 560, 20260321)}  # triplets, gallery size, seed
 IMPLICIT_SHARE = 0.6
@@ -121,12 +123,14 @@ def write_video(path: Path, frames) -> None:
     """Encode uint8 frames (T, H, W, 3) as H.264; one thread and no timestamps, so the same frames give the same file."""
     import av
 
-    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("libx264", rate=Fraction(FPS), options={"crf": "28", "preset": "veryslow", "threads": "1"})
         stream.width, stream.height, stream.pix_fmt = SIZE, SIZE, "yuv420p"
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
+    write_atomically(path, file.getvalue())
 
 
 def label_row(number: int, triplet: MiniTriplet, ids: dict[Shot, str]) -> dict:
@@ -153,7 +157,7 @@ def label_row(number: int, triplet: MiniTriplet, ids: dict[Shot, str]) -> dict:
 
 
 def _write_json(path: Path, rows: Iterable, **options) -> None:
-    path.write_text(json.dumps(rows, ensure_ascii=False, **options) + "\n", encoding="utf-8")
+    write_atomically(path, (json.dumps(rows, ensure_ascii=False, **options) + "\n").encode())
 
 
 def build(folder: Path) -> None:
