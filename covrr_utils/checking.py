@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -18,7 +17,7 @@ from covrr_utils import paths
 from covrr_utils.benchmark import Benchmark
 from covrr_utils.clips import ClipError, Sampling
 from covrr_utils.decoding import Decoder
-from covrr_utils.store import write_atomically
+from covrr_utils.store import write_atomically, write_json
 from covrr_utils.triplets import Triplet
 
 PRESENT, MISSING = "present", "missing"
@@ -120,5 +119,5 @@ def save_report(report: Mapping, findings: Iterable[Finding] | None, benchmark: 
         writer.writeheader()
         writer.writerows(asdict(finding) for finding in findings)
         write_atomically(folder / "check.csv", table.getvalue().encode())
-    write_atomically(folder / "check.json", (json.dumps(report, ensure_ascii=False, indent=1) + "\n").encode())
+    write_json(folder / "check.json", report)
     return folder / "check.json"

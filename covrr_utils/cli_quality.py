@@ -124,14 +124,14 @@ def command_report(arguments: argparse.Namespace) -> int:
 def command_mine(arguments: argparse.Namespace) -> int:
     """Hard distractors for every triplet, from what the gallery descriptions say."""
     from covrr_utils.distractors import MINED, compared_with_labels, mine_run
-    from covrr_utils.store import write_atomically
+    from covrr_utils.store import write_json
 
     run = _run(arguments)
     mined = mine_run(run, arguments.traces, arguments.per_kind, arguments.slack)
     path = arguments.to or run.quality_folder / f"distractors__{arguments.traces}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = {item.triplet: {"distractors": item.distractors, "twins": item.twins} for item in mined}
-    write_atomically(path, (json.dumps(rows, ensure_ascii=False, indent=1) + "\n").encode())
+    write_json(path, rows)
     for kind in MINED:
         print(f"{kind:13} {sum(len(item.distractors.get(kind, [])) for item in mined):6}")
     print(f"{len(mined)} of {len(run.benchmark.triplets)} triplets; {sum(bool(item.twins) for item in mined)} have twins, to be looked at by hand")

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from covrr_utils import paths
 from covrr_utils.clips import content_hash
-from covrr_utils.store import digest, write_atomically
+from covrr_utils.store import digest, write_atomically, write_json
 
 GATHERED = "all"  # in place of the backbone, for notebooks that compare backbones
 GATHERING = ("07_ablation_backbone", "08_paper_figures")
@@ -174,15 +174,15 @@ def _finish(job: Job, execution: Execution) -> Execution:
     marker.unlink(missing_ok=True)
     listed = list(dict.fromkeys(measured.read_text(encoding="utf-8").splitlines())) if measured.is_file() else []
     results = [json.loads(Path(path).read_text(encoding="utf-8")) for path in listed]
-    write_atomically(job.folder / "parameters.json", _json(dict(job.parameters)))
+    write_json(job.folder / "parameters.json", dict(job.parameters))
     queries = _queries(results)
     for result in results:
         result.pop("queries")
-    write_atomically(job.folder / "result.json", _json({"notebook": job.notebook, "error": execution.error, "results": results}))
+    write_json(job.folder / "result.json", {"notebook": job.notebook, "error": execution.error, "results": results})
     write_atomically(job.folder / "queries.csv", queries)
     measured.unlink(missing_ok=True)
     if execution.ok:
-        write_atomically(marker, _json({"identity": identity(job), "seconds": execution.seconds}))
+        write_json(marker, {"identity": identity(job), "seconds": execution.seconds})
     return execution
 
 
@@ -197,10 +197,6 @@ def _queries(results: Sequence[Mapping]) -> bytes:
     ]
     table = pd.DataFrame(rows, columns=columns).astype({"rank": "Int64"})
     return table.to_csv(index=False, lineterminator="\n").encode()
-
-
-def _json(data: object) -> bytes:
-    return (json.dumps(data, ensure_ascii=False, indent=1) + "\n").encode()
 
 
 @contextmanager

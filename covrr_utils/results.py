@@ -12,7 +12,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 
 from covrr_utils import paths
-from covrr_utils.store import write_atomically
+from covrr_utils.store import write_atomically, write_json
 
 
 @dataclass
@@ -89,7 +89,7 @@ def save_result(result: Result, folder: Path, limit: int | None = None, samples:
     for row in result.queries:
         writer.writerow([row["triplet"], row["rank"], row["cause"], row["reference"], row["target"], row["top"][0] if row["top"] else None])
     write_atomically(path.with_suffix(".csv"), table.getvalue().encode())
-    write_atomically(path, (json.dumps(asdict(result), ensure_ascii=False, indent=1) + "\n").encode("utf-8", "backslashreplace"))
+    write_json(path, asdict(result))
     if listed := os.environ.get("COVRR_RESULTS"):
         with open(listed, "a", encoding="utf-8") as file:
             file.write(f"{path}\n")

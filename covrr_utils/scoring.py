@@ -15,7 +15,7 @@ from covrr_utils.config import RunConfig
 from covrr_utils.experiment import Run
 from covrr_utils.judges import Case, Judge, Verdict
 from covrr_utils.results import file_name
-from covrr_utils.store import write_atomically
+from covrr_utils.store import write_json
 from covrr_utils.traces import SLOTS, ReasoningTrace, parse_trace
 
 SCALE = "0-10"
@@ -124,7 +124,7 @@ def save_score(score: Score, folder: Path, config: RunConfig) -> Path:
     limit = None if config.limit is None else f"first{config.limit}"
     path = folder / file_name("score", score.strategy, score.judge, f"seed{config.seed}", config.grammar, limit)
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (json.dumps(asdict(score), ensure_ascii=False, indent=1) + "\n").encode())
+    write_json(path, asdict(score))
     return path
 
 

@@ -267,3 +267,8 @@ def write_atomically(path: Path, blob: bytes) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def write_json(path: Path, data: object, indent: int | None = 1) -> None:
+    """Write ``data`` as json, atomically. A lone surrogate, which labels may hold, is written as json's own escape."""
+    write_atomically(path, (json.dumps(data, ensure_ascii=False, indent=indent) + "\n").encode("utf-8", "backslashreplace"))

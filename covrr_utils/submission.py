@@ -7,7 +7,6 @@ numbers in a section whose sources are numbers.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 from covrr_utils import paths
 from covrr_utils.labels import label_sections, read_labels
 from covrr_utils.retrieval import top
-from covrr_utils.store import write_atomically
+from covrr_utils.store import write_json
 from covrr_utils.triplets import LabelError, video_id
 
 if TYPE_CHECKING:
@@ -145,5 +144,5 @@ def submit(run: Run, labels: Path, strategy: str, path: Path) -> Answers:
     data = build(labels, answers)
     validate(data, labels, run.benchmark.gallery)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (json.dumps(data, ensure_ascii=False, indent=1) + "\n").encode())
+    write_json(path, data)
     return answers

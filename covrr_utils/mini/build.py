@@ -15,7 +15,6 @@ import argparse
 import io
 import json
 import random
-from collections.abc import Iterable
 from dataclasses import astuple, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -39,7 +38,7 @@ from covrr_utils.mini.world import (
     random_shot,
     settle,
 )
-from covrr_utils.store import write_atomically
+from covrr_utils.store import write_atomically, write_json
 
 SPLITS = {"test": (400, 2100, 20260320), "val": (100, 560, 20260321)}  # triplets, gallery size, seed
 IMPLICIT_SHARE = 0.6
@@ -156,10 +155,6 @@ def label_row(number: int, triplet: MiniTriplet, ids: dict[Shot, str]) -> dict:
     }
 
 
-def _write_json(path: Path, rows: Iterable, **options) -> None:
-    write_atomically(path, (json.dumps(rows, ensure_ascii=False, **options) + "\n").encode())
-
-
 def build(folder: Path) -> None:
     """Write both splits below ``folder``: labels, galleries, shots (what each clip shows), descriptors and videos."""
     for split in SPLITS:
@@ -167,15 +162,15 @@ def build(folder: Path) -> None:
         ids = {shot: f"{split}/{number:04d}" for number, shot in enumerate(shots)}
         (folder / "videos" / split).mkdir(parents=True, exist_ok=True)
         name = "mini" if split == "test" else f"mini-{split}"
-        _write_json(folder / f"{split}.json", [{"mini": [label_row(n, t, ids) for n, t in enumerate(triplets)]}], indent=1)
-        _write_json(folder / f"{split}_gallery.json", list(ids.values()))
-        _write_json(folder / f"{split}_shots.json", {ids[shot]: astuple(shot) for shot in shots})
+        write_json(folder / f"{split}.json", [{"mini": [label_row(n, t, ids) for n, t in enumerate(triplets)]}])
+        write_json(folder / f"{split}_gallery.json", list(ids.values()), indent=None)
+        write_json(folder / f"{split}_shots.json", {ids[shot]: astuple(shot) for shot in shots}, indent=None)
         descriptor = {
             "name": name, "kind": "mini", "labels": f"{split}.json", "gallery": f"{split}_gallery.json", "gallery_name": f"all clips of mini {split}",
             "videos": "videos", "extension": ".mp4", "exclude_reference": True,
             "description": f"The rendered mini benchmark, {split} split: {len(triplets)} triplets, {len(shots)} clips.",
         }
-        _write_json(folder / f"{name}.benchmark.json", descriptor, indent=1)
+        write_json(folder / f"{name}.benchmark.json", descriptor)
         for number, shot in enumerate(tqdm(shots, desc=f"render {split}")):
             write_video(folder / "videos" / f"{ids[shot]}.mp4", render(shot, clip_seed(split, number)))
 
