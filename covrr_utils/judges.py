@@ -11,6 +11,7 @@ score (no gold to compare with, an endpoint that fails) has no score; it is left
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -61,6 +62,16 @@ class Judge(Protocol):
     def verdicts(self, cases: Sequence[Case]) -> list[Verdict]: ...
 
 
+class CaseByCase(ABC):
+    """What judges share that look at each case alone."""
+
+    @abstractmethod
+    def verdict(self, case: Case) -> Verdict: ...
+
+    def verdicts(self, cases: Sequence[Case]) -> list[Verdict]:
+        return [self.verdict(case) for case in cases]
+
+
 def ratios(found: frozenset, gold: frozenset) -> tuple[float, float, float] | None:
     """Precision, recall and F1 of a set against a gold set, in 0..1; None where both are empty and there is nothing to measure."""
     if not found and not gold:
@@ -78,7 +89,7 @@ def slot_ratios(trace: ReasoningTrace, gold: ReasoningTrace) -> dict[str, tuple[
 
 
 @dataclass(frozen=True)
-class SlotsJudge:
+class SlotsJudge(CaseByCase):
     """``10 * (mean F1 of the slots + F1 of the changes) / 2``: half for saying what holds, half for finding what changes.
 
     Without the second half a trace that changes nothing would score high, since most of a video stays as it is. Where neither trace nor
@@ -89,10 +100,7 @@ class SlotsJudge:
     version: str = "slots-1"
     reads: str = "trace"
 
-    def verdicts(self, cases: Sequence[Case]) -> list[Verdict]:
-        return [self._verdict(case) for case in cases]
-
-    def _verdict(self, case: Case) -> Verdict:
+    def verdict(self, case: Case) -> Verdict:
         if case.gold is None:
             return Verdict(case.id, None, cause="no gold trace")
         found = slot_ratios(case.trace, case.gold)
@@ -103,7 +111,7 @@ class SlotsJudge:
 
 
 @dataclass(frozen=True)
-class OverlapJudge:
+class OverlapJudge(CaseByCase):
     """10 x F1 of how far the gold's words are covered by the trace's (recall) and the trace's by the gold's (precision), slot by slot.
 
     Where the gold is prose the slots are ignored. Words have no direction: what holds before and what holds after count alike, so a trace
@@ -114,10 +122,7 @@ class OverlapJudge:
     version: str = "overlap-1"
     reads: str = "trace"
 
-    def verdicts(self, cases: Sequence[Case]) -> list[Verdict]:
-        return [self._verdict(case) for case in cases]
-
-    def _verdict(self, case: Case) -> Verdict:
+    def verdict(self, case: Case) -> Verdict:
         gold = _words(case.gold, by_slot=True) if case.gold else Counter(stems(case.gold_text or ""))
         if not gold:
             return Verdict(case.id, None, cause="no gold text")
@@ -134,17 +139,14 @@ def _words(trace: ReasoningTrace, by_slot: bool) -> Counter:
 
 
 @dataclass(frozen=True)
-class OutcomeJudge:
+class OutcomeJudge(CaseByCase):
     """``10 * (share of gold values said + share of changed gold values said) / 2``: the description after the edit, by its words."""
 
     name: str = "outcome"
     version: str = "outcome-1"
     reads: str = "description"
 
-    def verdicts(self, cases: Sequence[Case]) -> list[Verdict]:
-        return [self._verdict(case) for case in cases]
-
-    def _verdict(self, case: Case) -> Verdict:
+    def verdict(self, case: Case) -> Verdict:
         if case.gold is None or not case.gold.rows():
             return Verdict(case.id, None, cause="no gold trace")
         words = slot_words(case.description)

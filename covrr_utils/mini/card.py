@@ -131,7 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m covrr_utils.mini.card", description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=sorted(RECIPES), help="which backbone")
     name = parser.parse_args().name
-    measured = accuracies(name).round(4)
+    measured = accuracies(name).round(6)
     folder = paths.backbones_dir() / name
     write_atomically(folder / "accuracy.csv", measured.to_csv(index=False, lineterminator="\n").encode())
     write_atomically(folder / "README.md", card(name, measured, Backbone.load(name, device="cpu").parameters()).encode())
