@@ -159,7 +159,8 @@ def _after(trace: ReasoningTrace) -> dict[str, list[str]]:
 
 def quality_and_retrieval(score: Score, result: Result) -> tuple[dict[str, float], pd.DataFrame]:
     """Does trace quality predict retrieval? Spearman's rho of score and reciprocal rank (0 for a failed triplet) with interval; and R@1 in
-    percent with interval among the worst, middle and best third of the scores (ties stay together, so there may be fewer groups)."""
+    percent with interval among the best third of the scores, with all that are as good, and the lower and upper half of the others (ties stay
+    together, so there may be fewer groups)."""
     if len(score.verdicts) != len(result.queries):
         raise ValueError(f"{len(score.verdicts)} scores for {len(result.queries)} triplets; both must come from the same run")
     pairs = [(v.score, rank) for v, rank in zip(score.verdicts, result.ranks) if v.score is not None]
@@ -167,10 +168,12 @@ def quality_and_retrieval(score: Score, result: Result) -> tuple[dict[str, float
         raise ValueError(f"{score.judge} has scored no triplet: {score.causes}")
     scores = np.array([value for value, _ in pairs])
     rho, low, high = metrics.rank_correlation(scores, [1 / rank if rank else 0.0 for _, rank in pairs])
-    thirds = np.digitize(scores, np.quantile(scores, [1 / 3, 2 / 3]), right=True)
+    others = scores[scores < np.quantile(scores, 2 / 3)]
+    edges = [np.median(others), others.max()] if others.size else []
+    places = np.digitize(scores, edges, right=True)
     rows = []
-    for number in sorted(set(thirds.tolist())):
-        ranks, group = [rank for (_, rank), third in zip(pairs, thirds) if third == number], scores[thirds == number]
+    for number in sorted(set(places.tolist())):
+        ranks, group = [rank for (_, rank), place in zip(pairs, places) if place == number], scores[places == number]
         percent = (100 * value for value in (metrics.recall_at(ranks, 1), *metrics.recall_interval(ranks, 1)))
         rows.append((f"{group.min():.1f} to {group.max():.1f}", len(ranks), *percent))
     table = pd.DataFrame(rows, columns=["score", "n", "R@1", "low", "high"])

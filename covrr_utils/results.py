@@ -61,6 +61,11 @@ class Result:
         """Rank of every triplet's target, None where it failed, in the benchmark's order."""
         return [query["rank"] for query in self.queries]
 
+    @property
+    def title(self) -> str:
+        """What stands over a chart or table of this result: backbone, benchmark, and the kind of number."""
+        return f"{self.backbone} on {self.benchmark} ({self.kind})"
+
     def summary(self) -> dict:
         """Everything but the queries."""
         return {key: value for key, value in asdict(self).items() if key != "queries"}

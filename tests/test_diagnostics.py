@@ -132,7 +132,11 @@ def test_quality_and_retrieval_by_hand():
     scores = summary(SlotsJudge(), [Verdict(str(i), value) for i, value in enumerate((9.0, 9.0, 8.0, 5.0, 4.0, 0.0))], "s", "b", "k")
     relation, groups = quality_and_retrieval(scores, Ranks)
     assert 0.8 < relation["spearman"] <= relation["high"] <= 1 and relation["n"] == 6
-    assert groups["n"].sum() == 6 and groups["R@1"].is_monotonic_increasing and groups["score"].tolist()[0].startswith("0.0")
+    assert groups["n"].tolist() == [2, 2, 2] and groups["R@1"].is_monotonic_increasing and groups["score"].tolist()[0].startswith("0.0")
+    mostly_perfect = summary(SlotsJudge(), [Verdict(str(i), value) for i, value in enumerate((10.0, 10.0, 10.0, 10.0, 4.0, 0.0))], "s", "b", "k")
+    assert quality_and_retrieval(mostly_perfect, Ranks)[1]["n"].tolist() == [1, 1, 4], "what is as good as the best third belongs to it"
+    all_alike = summary(SlotsJudge(), [Verdict(str(i), 10.0) for i in range(6)], "s", "b", "k")
+    assert quality_and_retrieval(all_alike, Ranks)[1]["n"].tolist() == [6]
 
 
 def test_a_run_is_diagnosed_shown_and_questioned(small_benchmark, runs, tmp_path):

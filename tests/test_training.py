@@ -1,3 +1,4 @@
+import json
 import random
 
 import numpy as np
@@ -62,7 +63,7 @@ def test_a_question_in_training_sees_exactly_what_it_sees_at_inference(tiny):
 
 def test_training_resumes_where_it_stopped(tmp_path):
     recipe = TINY
-    options = dict(save_every=2, workers=0, compiled=False)
+    options = dict(save_every=2, log_every=1, workers=0, compiled=False)
     train.train("whole", recipe, tmp_path / "a", tmp_path / "whole", **options)
     real, calls = train.loss_of, []
 
@@ -82,6 +83,9 @@ def test_training_resumes_where_it_stopped(tmp_path):
     train.train("half", recipe, tmp_path / "b", tmp_path / "half", **options)
     whole, half = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "half"))
     assert all(torch.equal(whole[name], half[name]) for name in whole)
+    log = [json.loads(line) for line in (tmp_path / "b" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == list(range(1, recipe.steps + 1)), "a step that was done again is logged once"
+    assert [line["seconds"] for line in log] == sorted(line["seconds"] for line in log)
 
 
 def test_batches_depend_on_seed_and_number_alone():

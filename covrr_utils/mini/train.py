@@ -24,6 +24,7 @@ from covrr_utils.mini.model import RECIPES, VOCABULARY, Prefix, Recipe, Trainee,
 from covrr_utils.mini.render import SIZE
 from covrr_utils.mini.stream import FRAME_INDICES, MODEL_FPS, Stream, corpus
 from covrr_utils.mini.tokenizer import build_processor, build_tokenizer
+from covrr_utils.store import write_atomically
 
 
 def save_state(folder: Path, trainee: Trainee, optimizer, step: int) -> None:
@@ -49,6 +50,14 @@ def load_state(folder: Path, trainee: Trainee, optimizer) -> int:
     return int(tensors["at"])
 
 
+def resume_log(path: Path, step: int) -> float:
+    """Drop what was logged after ``step``, where training goes on, and return the seconds it had taken by the last line that is left."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    kept = [line for line in lines if json.loads(line)["step"] <= step]
+    write_atomically(path, "".join(f"{line}\n" for line in kept).encode())
+    return json.loads(kept[-1])["seconds"] if kept else 0.0
+
+
 def parameter_groups(trainee: Trainee) -> list[dict]:
     """Four optimizer groups: vision tower or not, and matrices (which decay) or not."""
     groups = {(vision, decays): [] for vision in (True, False) for decays in (True, False)}
@@ -66,9 +75,12 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return stage.rate * min(1.0, (done + 1) / 100) * 0.5 * (1 + math.cos(math.pi * done / stage.steps))
 
 
-def train(name: str, recipe: Recipe, work: Path, out: Path, save_every: int = 200, workers: int = 1, compiled: bool = True) -> None:
+def train(
+    name: str, recipe: Recipe, work: Path, out: Path, save_every: int = 200, log_every: int = 50, workers: int = 1, compiled: bool = True
+) -> None:
     """Train ``name`` from the last state in ``work`` (or from nothing) and write the finished checkpoint folder to ``out``.
 
+    ``work/log.jsonl`` has a line every ``log_every`` steps: step, running mean of the loss, seconds of training until then.
     ``compiled`` fuses each layer with `torch.compile`, which takes a minute and then makes steps shorter.
     """
     tokenizer = build_tokenizer(corpus(), VOCABULARY)
@@ -87,7 +99,7 @@ def train(name: str, recipe: Recipe, work: Path, out: Path, save_every: int = 20
     if compiled:
         for layer in [*model.model.language_model.layers, *model.model.visual.blocks]:
             layer.forward = torch.compile(layer.forward)
-    begun, running = time.time(), None
+    begun, running = time.time() - resume_log(work / "log.jsonl", start), None
     with fast_vision(), open(work / "log.jsonl", "a") as log, tqdm(total=recipe.steps, initial=start, mininterval=10, desc=name) as bar:
         for step, batch in enumerate(stream, start):
             for group in optimizer.param_groups:
@@ -101,7 +113,7 @@ def train(name: str, recipe: Recipe, work: Path, out: Path, save_every: int = 20
             running = loss.item() if running is None or recipe.stage(step)[1] == 0 else 0.98 * running + 0.02 * loss.item()
             bar.update()
             bar.set_postfix(loss=f"{running:.4f}")
-            if (step + 1) % 50 == 0:
+            if (step + 1) % log_every == 0:
                 print(json.dumps({"step": step + 1, "loss": round(running, 5), "seconds": round(time.time() - begun)}), file=log, flush=True)
             if (step + 1) % save_every == 0:
                 save_state(work, trainee, optimizer, step + 1)
