@@ -67,9 +67,8 @@ def reference_description(run: Run) -> Scored:
 def reference_plus_edit(run: Run) -> Scored:
     """Cosine of the sum of two unit vectors: the reference's pooled description, and the pooled states of the edit as the model reads it."""
     references, failures, gallery, gallery_failures = _pooled_descriptions(run)
-    read = run.backbone.read([triplet.edit for triplet in run.benchmark.triplets])
-    records = {triplet.id: Record(triplet.id, text) for triplet, text in zip(run.benchmark.triplets, read, strict=True)}
-    edits, unpooled = run.pooled(records, {}, run.config.pooling, run.config.scheme)
+    read = run.read({triplet.id: triplet.edit for triplet in run.benchmark.triplets}, "reading the edits")
+    edits, unpooled = run.pooled(*read, run.config.pooling, run.config.scheme)
     ready = [t for t in run.benchmark.triplets if t.reference in references and t.id in edits]
     sums = {t.id: references[t.reference] + edits[t.id] for t in ready}
     return _by_cosine(sums, gallery, _by_triplet(run, failures) | unpooled, gallery_failures)
@@ -109,16 +108,15 @@ def evaluate_reread(run: Run, strategy: str, save: bool = True) -> Result:
 
     What is lost or won against `Run.evaluate` is the part of the token states that is owed to their context, not to the text.
     """
-    queries, failures = _reread(run, *run.queries(strategy))
-    gallery, gallery_failures = _reread(run, *run.gallery())
+    queries, failures = _reread(run, *run.queries(strategy), f"reading {strategy} alone")
+    gallery, gallery_failures = _reread(run, *run.gallery(), "reading the gallery's descriptions alone")
     return _result(run, f"{strategy}, read alone", _by_cosine(queries, gallery, failures, gallery_failures), save)
 
 
-def _reread(run: Run, records: Mapping[str, Record], failures: Mapping[str, Failure]):
+def _reread(run: Run, records: Mapping[str, Record], failures: Mapping[str, Failure], desc: str):
     """Vectors by id of the records' texts as the model reads them alone, and the failures."""
-    read = run.backbone.read([record.description.text for record in records.values()])
-    again = {id_: Record(id_, text) for id_, text in zip(records, read, strict=True)}
-    return run.pooled(again, failures, run.config.pooling, run.config.scheme)
+    read, lost = run.read({id_: record.description.text for id_, record in records.items()}, desc)
+    return run.pooled(read, {**failures, **lost}, run.config.pooling, run.config.scheme)
 
 
 def _result(run: Run, name: str, scored: Scored, save: bool) -> Result:

@@ -11,7 +11,7 @@ import gc
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -68,7 +68,7 @@ def fill(
                 ready, failures = _decoded(batch, answers)
                 records, failed, fits = _halving(compute, ready)
                 stored = {item.id: item.stored for item in batch}
-                failures += failed + _store(collection, records, stored)
+                failures += failed + keep(collection, records, stored)
                 collection.record_failures(replace(failure, id=stored[failure.id]) for failure in failures)
                 size, done = min(size, fits), done + len(batch)
                 bar.update(len(batch))
@@ -135,8 +135,8 @@ def _free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _store(collection: Collection, records: Sequence[Record], stored: dict[str, str]) -> list[Failure]:
-    """Write one shard; a record whose states float16 cannot hold becomes a failure, and the others are written.
+def keep(collection: Collection, records: Sequence[Record], stored: Mapping[str, str]) -> list[Failure]:
+    """Write one shard, each record under ``stored[record.id]``; one whose states float16 cannot hold becomes a failure, the others are written.
 
     What another process has stored meanwhile is left as it is.
     """
@@ -146,7 +146,7 @@ def _store(collection: Collection, records: Sequence[Record], stored: dict[str, 
     except NotFinite as error:
         if len(records) == 1:
             return [Failure(records[0].id, "model", "states not finite", str(error))]
-        return [failure for record in records for failure in _store(collection, [record], stored)]
+        return [failure for record in records for failure in keep(collection, [record], stored)]
     return []
 
 

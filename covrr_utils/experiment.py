@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from tqdm import tqdm
 
 from covrr_utils import metrics, paths, prompts
-from covrr_utils.batches import Work, fill
+from covrr_utils.batches import Work, fill, keep
 from covrr_utils.benchmark import Benchmark, Triplet, load_benchmark
 from covrr_utils.clips import Clip, ClipError, content_hash, read_clip
 from covrr_utils.config import RunConfig
@@ -122,6 +123,20 @@ class Run:
 
         collection = self.store.collection("gallery", self._key(prompts.describe(self.config.prompt_style)))
         return self._through_store(collection, {video: (video, video, "") for video in videos}, describe, desc)
+
+    def read(self, texts: Mapping[str, str], desc: str) -> tuple[Mapping[str, Record], dict[str, Failure]]:
+        """Texts (by id) as the model reads each by itself, and the failures: computed, or read from the store. Equal texts are read once."""
+        collection = self.store.collection("readings", self._key("read alone"))
+        names = {id_: digest({"text": text}) for id_, text in texts.items()}
+        missing = list({names[id_]: text for id_, text in texts.items() if names[id_] not in collection}.items())
+        own, lost = {name: name for name, _ in missing}, {}
+        size = self.config.batch_size
+        for start in tqdm(range(0, len(missing), size), desc=desc, disable=not missing, mininterval=1):
+            batch = missing[start : start + size]
+            read = self.backbone.read([text for _, text in batch])
+            lost |= {failure.id: failure for failure in keep(collection, [Record(name, text) for (name, _), text in zip(batch, read)], own)}
+        failures = {id_: replace(lost[name], id=id_) for id_, name in names.items() if name in lost}
+        return collection.records(names), failures
 
     @cached_property
     def words(self) -> WordFrequencies:

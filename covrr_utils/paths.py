@@ -28,6 +28,13 @@ def figures_dir() -> Path:
     return Path(os.environ.get("COVRR_FIGURES") or ROOT / "figures")
 
 
+def announce(path: Path) -> None:
+    """Tell the rerun that executes this notebook, if one does, of a file it made: a line in the file that ``COVRR_WRITTEN`` names."""
+    if listed := os.environ.get("COVRR_WRITTEN"):
+        with open(listed, "a", encoding="utf-8") as file:
+            file.write(f"{path}\n")
+
+
 def notebooks_dir() -> Path:
     """The workbook itself."""
     return ROOT / "notebooks"

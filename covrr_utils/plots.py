@@ -50,9 +50,10 @@ def save_figure(figure: plt.Figure, name: str, table: pd.DataFrame) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pdf = io.BytesIO()
     figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "ModDate": None})
-    write_atomically(folder / f"{name}.pdf", pdf.getvalue())
-    write_atomically(folder / f"{name}.png", palette_png(figure, mpl.rcParams["savefig.dpi"]))
-    write_atomically(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
+    png, csv = palette_png(figure, mpl.rcParams["savefig.dpi"]), table.to_csv(index=False, lineterminator="\n").encode()
+    for ending, blob in (("pdf", pdf.getvalue()), ("png", png), ("csv", csv)):
+        write_atomically(folder / f"{name}.{ending}", blob)
+        paths.announce(folder / f"{name}.{ending}")
 
 
 def show_image(axis: plt.Axes, image: np.ndarray, title: str = "", colour=None, width: float = 4) -> None:

@@ -23,6 +23,7 @@ from covrr_utils.store import digest, write_atomically, write_json
 
 GATHERED = "all"  # in place of the backbone, for notebooks that compare backbones
 GATHERING = ("07_ablation_backbone", "08_paper_figures")
+WRITTEN = ".written"  # in a job's folder: what its notebook has written so far, one path per line
 PER_BACKBONE = (
     "00_start_here", "01_triplets_and_videos", "02_reasoning_traces", "03_pooling_embeddings", "04_retrieval", "05_ablation_reasoning",
     "06_ablation_pooling", "09_reasoning_quality",
@@ -130,10 +131,10 @@ def execute(notebook: str, parameters: Mapping[str, object], folder: Path, figur
     source = source_of(notebook)
     folder.mkdir(parents=True, exist_ok=True)
     target, beside = folder / f"{notebook}.ipynb", folder / f".{notebook}.running.ipynb"
-    measured = folder / ".measured"
-    measured.unlink(missing_ok=True)
+    written = folder / WRITTEN
+    written.unlink(missing_ok=True)
     begun, error = time.perf_counter(), None
-    with _environment(COVRR_RESULTS=str(measured), COVRR_FIGURES=str(figures or paths.figures_dir())):
+    with _environment(COVRR_WRITTEN=str(written), COVRR_FIGURES=str(figures or paths.figures_dir())):
         try:
             papermill.execute_notebook(
                 str(source), str(beside), parameters=dict(parameters), kernel_name="python3", cwd=str(paths.notebooks_dir()), progress_bar=False
@@ -158,31 +159,32 @@ def identity(job: Job) -> str:
 
 
 def _done(job: Job) -> Execution | None:
-    """The earlier execution of this very job, if it ended well."""
+    """The earlier execution of this very job, if it ended well and every figure and table it made is still there."""
     marker = job.folder / "done.json"
     if not marker.is_file():
         return None
     done = json.loads(marker.read_text(encoding="utf-8"))
-    if done["identity"] != identity(job):
+    if done["identity"] != identity(job) or not all((job.figures / name).is_file() for name in done["figures"]):
         return None
     return Execution(job.notebook, job.folder / f"{job.notebook}.ipynb", done["seconds"], reused=True)
 
 
 def _finish(job: Job, execution: Execution) -> Execution:
     """Write what the notebook measured beside it; only then, and only if it ended well, mark it done."""
-    marker, measured = job.folder / "done.json", job.folder / ".measured"
+    marker, written = job.folder / "done.json", job.folder / WRITTEN
     marker.unlink(missing_ok=True)
-    listed = list(dict.fromkeys(measured.read_text(encoding="utf-8").splitlines())) if measured.is_file() else []
-    results = [json.loads(Path(path).read_text(encoding="utf-8")) for path in listed]
+    listed = [Path(line) for line in dict.fromkeys(written.read_text(encoding="utf-8").splitlines())] if written.is_file() else []
+    figures = sorted(path.name for path in listed if path.parent == job.figures)
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in listed if path.suffix == ".json"]
     write_json(job.folder / "parameters.json", dict(job.parameters))
     queries = _queries(results)
     for result in results:
         result.pop("queries")
     write_json(job.folder / "result.json", {"notebook": job.notebook, "error": execution.error, "results": results})
     write_atomically(job.folder / "queries.csv", queries)
-    measured.unlink(missing_ok=True)
+    written.unlink(missing_ok=True)
     if execution.ok:
-        write_json(marker, {"identity": identity(job), "seconds": execution.seconds})
+        write_json(marker, {"identity": identity(job), "seconds": execution.seconds, "figures": figures})
     return execution
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 import zlib
 from dataclasses import MISSING, asdict, dataclass, field, fields
@@ -80,8 +79,7 @@ def file_name(*parts: object) -> str:
 def save_result(result: Result, folder: Path, limit: int | None = None, samples: int | None = None) -> Path:
     """Write ``<strategy>__<pooling>__<scheme>__<source>__seed<seed>.json`` into ``folder`` and, beside it, one csv row per query.
 
-    ``limit``, ``samples``, the grammar and the result's ``options`` are named where they were set. A rerun learns what a notebook has
-    measured from the list that ``COVRR_RESULTS`` names: one path per line.
+    ``limit``, ``samples``, the grammar and the result's ``options`` are named where they were set.
     """
     limited = None if limit is None else f"first{limit}"
     chosen = [f"{name}-{value}" for name, value in result.options.items()]
@@ -95,9 +93,7 @@ def save_result(result: Result, folder: Path, limit: int | None = None, samples:
         writer.writerow([row["triplet"], row["rank"], row["cause"], row["reference"], row["target"], row["top"][0] if row["top"] else None])
     write_atomically(path.with_suffix(".csv"), table.getvalue().encode())
     write_json(path, asdict(result))
-    if listed := os.environ.get("COVRR_RESULTS"):
-        with open(listed, "a", encoding="utf-8") as file:
-            file.write(f"{path}\n")
+    paths.announce(path)
     return path
 
 

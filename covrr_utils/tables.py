@@ -33,7 +33,8 @@ def save_table(table: pd.DataFrame, name: str, caption: str) -> None:
     """Write ``figures/<name>.csv`` and ``figures/<name>.tex`` (booktabs, escaped); the same table gives the same bytes."""
     folder = paths.figures_dir()
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
     styler = table.style.hide(axis="index").format(escape="latex", na_rep="--", precision=2).format_index(escape="latex", axis="columns")
     latex = styler.to_latex(hrules=True, caption=caption.replace("%", r"\%").replace("_", r"\_"), label=f"tab:{name}", position_float="centering")
-    write_atomically(folder / f"{name}.tex", latex.encode())
+    for ending, text in (("csv", table.to_csv(index=False, lineterminator="\n")), ("tex", latex)):
+        write_atomically(folder / f"{name}.{ending}", text.encode())
+        paths.announce(folder / f"{name}.{ending}")

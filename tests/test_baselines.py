@@ -45,9 +45,12 @@ def test_a_missing_reference_is_a_miss_in_every_baseline(run):
         assert result.ranks[0] is None and result.queries[0]["cause"] == "video: missing" and result.triplets == 6, name
 
 
-def test_texts_read_alone_do_not_depend_on_their_context(run):
+def test_texts_read_alone_do_not_depend_on_their_context(run, monkeypatch):
     result = baselines.evaluate_reread(run, "single_stage")
     assert result.strategy == "single_stage, read alone" and result.coverage == 1.0
+    again = Run(run.config)
+    monkeypatch.setattr(again.backbone, "read", None)
+    assert baselines.evaluate_reread(again, "single_stage").ranks == result.ranks, "what was read is in the store"
     assert baselines.evaluate_words(run, "single_stage").strategy == "single_stage, words"
 
 

@@ -13,12 +13,14 @@ import json, os
 result = {"strategy": BACKBONE, "pooling": "mean", "scheme": "word", "source": "predicts", "queries": [
     {"triplet": "1", "rank": 2, "cause": None, "reference": "r", "target": "t", "top": ["x", "t"]},
     {"triplet": "2", "rank": None, "cause": "video: missing", "reference": "r", "target": "t", "top": []}]}
-path = os.path.join(os.environ["COVRR_FIGURES"], "one.json")
-os.makedirs(os.path.dirname(path), exist_ok=True)
+path = os.path.join(os.environ["COVRR_FIGURES"], "..", "one.json")
+figure = os.path.join(os.environ["COVRR_FIGURES"], "one.csv")
+os.makedirs(os.environ["COVRR_FIGURES"], exist_ok=True)
+open(figure, "w").close()
 with open(path, "w") as file:
     json.dump(result, file)
-with open(os.environ["COVRR_RESULTS"], "a") as file:
-    file.write(path + "\\n")
+with open(os.environ["COVRR_WRITTEN"], "a") as file:
+    file.write(path + "\\n" + figure + "\\n")
 """
 
 
@@ -43,7 +45,8 @@ def test_a_rerun_leaves_everything_and_goes_on_after_a_failure(workbook, capsys)
     said = capsys.readouterr()
     assert said.out.count("executed") == 3 and said.out.count("FAILED") == 1 and "AssertionError: not this one" in said.err
     folder = workbook / "mini" / "b" / "10_measures"
-    assert {path.name for path in folder.iterdir()} == {"10_measures.ipynb", "parameters.json", "result.json", "queries.csv", "done.json", "figures"}
+    made = {"10_measures.ipynb", "parameters.json", "result.json", "queries.csv", "done.json", "figures", "one.json"}
+    assert {path.name for path in folder.iterdir()} == made
     assert json.loads((folder / "parameters.json").read_text()) == {"BENCHMARK": "mini", "BACKBONE": "b"}
     assert json.loads((folder / "result.json").read_text())["results"] == [
         {"strategy": "b", "pooling": "mean", "scheme": "word", "source": "predicts"}
@@ -70,6 +73,14 @@ def test_done_means_the_same_parameters_source_and_code(workbook, monkeypatch):
     path.write_text(path.read_text().replace("import json, os", "import json, os  # changed"))
     (changed,) = rerun([job])
     assert changed.ok and not changed.reused
+
+
+def test_a_notebook_whose_figure_is_gone_is_executed_again(workbook):
+    (job,) = plan(["a"], ["mini"], ["10_measures"])
+    next(rerun([job]))
+    (job.figures / "one.csv").unlink()
+    (rebuilt,) = rerun([job])
+    assert rebuilt.ok and not rebuilt.reused and (job.figures / "one.csv").is_file()
 
 
 def test_an_interrupted_rerun_goes_on_where_it_stopped(workbook, monkeypatch):
