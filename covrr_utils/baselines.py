@@ -52,7 +52,7 @@ def literal_edit(run: Run) -> Scored:
 def reference_video(run: Run) -> Scored:
     """Cosine of the mean visual tokens of reference and gallery video; the edit is not looked at."""
     references, failures = run.pooled(*_references(run), "mean", "uniform", VISION)
-    gallery, gallery_failures = run.pooled(*run.gallery(), "mean", "uniform", VISION)
+    gallery, gallery_failures = run.pooled_gallery("mean", "uniform", VISION)
     queries = {t.id: references[t.reference] for t in run.benchmark.triplets if t.reference in references}
     return _by_cosine(queries, gallery, _by_triplet(run, failures), gallery_failures)
 
@@ -131,7 +131,7 @@ def _references(run: Run) -> tuple[dict[str, Record], dict[str, Failure]]:
 def _pooled_descriptions(run: Run):
     """The references' and the gallery's descriptions, pooled as the run pools, each with its failures."""
     pooling, scheme = run.config.pooling, run.config.scheme
-    return *run.pooled(*_references(run), pooling, scheme, PREDICTS), *run.pooled(*run.gallery(), pooling, scheme, PREDICTS)
+    return *run.pooled(*_references(run), pooling, scheme, PREDICTS), *run.pooled_gallery(pooling, scheme)
 
 
 def _by_triplet(run: Run, failures: Mapping[str, Failure]) -> dict[str, Failure]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -45,6 +45,7 @@ class Run:
         self.store = Store(paths.runs_dir() / "store")
         self._contents: dict[str, str] = {}
         self._gallery: tuple[Mapping[str, Record], dict[str, Failure]] | None = None
+        self._pooled_gallery: tuple[tuple[str, str, str], tuple[dict[str, np.ndarray], dict[str, Failure]]] | None = None
         self._queries: dict[str, tuple[Mapping[str, Record], dict[str, Failure]]] = {}
 
     @cached_property
@@ -215,20 +216,19 @@ class Run:
         pooling, scheme, source = pooling or self.config.pooling, scheme or self.config.scheme, source or self.config.source
         self.benchmark.require_targets()
         scores, videos, query_failures, gallery_failures = self.scored(strategy, pooling, scheme, source)
-        queries, gallery = list(self.queries(strategy)[0].values()), self.gallery()[0].values()
+        queries = list(self.queries(strategy)[0].values())
         costs = [record.extra for record in queries]
         cost = {f"{what}_per_query": float(np.mean([extra[what] for extra in costs])) for what in ("tokens", "seconds")} if costs else {}
-        ends = {"queries": queries, "gallery": gallery}
         said = {
             "grammar": self._grammar(strategy), "validity": self.validity(strategy), "retried": sum(extra.get("retried", False) for extra in costs),
-            "cut_off": {of: sum(not record.description.ended for record in records) for of, records in ends.items()}, **cost,
+            "cut_off": {"queries": _cut_off(queries), "gallery": self._cut_off_gallery}, **cost,
         }
         return self.ranked(strategy, scores, videos, query_failures, gallery_failures, save, pooling=pooling, scheme=scheme, source=source, **said)
 
     def scored(self, strategy: str, pooling: str, scheme: str, source: str):
         """Similarities (G,) by triplet id, the G videos that could be described, and the failures of queries and of gallery videos."""
         queries, query_failures = self.pooled(*self.queries(strategy), pooling, scheme, source)
-        gallery, gallery_failures = self.pooled(*self.gallery(), pooling, scheme, source)
+        gallery, gallery_failures = self.pooled_gallery(pooling, scheme, source)
         scores = {}
         if queries and gallery:
             found = similarities(np.stack(list(queries.values())), np.stack(list(gallery.values())))
@@ -245,6 +245,17 @@ class Run:
             except NothingToPool as error:
                 failed[id_] = Failure(id_, "pooling", "nothing to pool", str(error))
         return vectors, failed
+
+    def pooled_gallery(self, pooling: str, scheme: str, source: str = PREDICTS):
+        """As `pooled`, for the gallery. The last one is kept: strategies are compared under the same pooling."""
+        asked = pooling, scheme, source
+        if self._pooled_gallery is None or self._pooled_gallery[0] != asked:
+            self._pooled_gallery = asked, self.pooled(*self.gallery(), *asked)
+        return self._pooled_gallery[1]
+
+    @cached_property
+    def _cut_off_gallery(self) -> int:
+        return _cut_off(self.gallery()[0].values())
 
     def ranked(
         self, name: str, scores: Mapping[str, np.ndarray], videos: Sequence[str], query_failures: Mapping[str, Failure],
@@ -336,6 +347,11 @@ class Run:
 def _identity(triplet: Triplet, strategy: str) -> str:
     gold = triplet.gold_trace.text() if strategy == "gold_trace" and triplet.gold_trace else ""
     return f"{triplet.edit}\n{gold}"
+
+
+def _cut_off(records: Iterable[Record]) -> int:
+    """How many of the descriptions ended at the limit of new tokens."""
+    return sum(not record.description.ended for record in records)
 
 
 def _recalls(rows: Sequence[dict]) -> dict:

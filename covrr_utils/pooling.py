@@ -28,6 +28,7 @@ STOP_WORDS = frozenset(
 FILLERS = frozenset("video scene shows showing shown show seen image frame clip see appears visible depicts features".split())
 BASIC_STOP_WORDS = frozenset("the a an is are was were in on at to of and".split()) | {"with"}
 PUNCTUATION = frozenset(string.punctuation + "–—…“”‘’«»")
+_PUNCTUATION = "".join(PUNCTUATION)
 
 # The word scheme's tiers. Camera and motion words, order and negation are what traces are about: they are content.
 CONTENT_WORDS = frozenset(
@@ -165,7 +166,7 @@ class WordFrequencies:
 
 
 def _bare(word: str) -> str:
-    return word.strip().lower().strip("".join(PUNCTUATION))
+    return word.strip().lower().strip(_PUNCTUATION)
 
 
 def token_weights(tokens: Sequence[str], scheme: str = "word", logprobs: np.ndarray | None = None, words: WordFrequencies | None = None):

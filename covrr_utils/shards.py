@@ -56,7 +56,7 @@ class Shard:
     """One safetensors file, mapped: texts in memory, arrays on disk."""
 
     def __init__(self, path: Path):
-        mapped = np.memmap(path, np.uint8, "r")
+        mapped = np.asarray(np.memmap(path, np.uint8, "r"))  # a plain view of it: slices of a memmap cost several times as much
         length = int.from_bytes(mapped[:8].tobytes(), "little")
         header = json.loads(mapped[8 : 8 + length].tobytes())
         self.lines = json.loads(header.pop("__metadata__")["records"])
@@ -64,11 +64,11 @@ class Shard:
         for name, entry in header.items():
             begin, end = (8 + length + offset for offset in entry["data_offsets"])
             self.arrays[name] = mapped[begin:end].view(DTYPES[entry["dtype"]]).reshape(entry["shape"])
-        self.ends = np.cumsum(self.arrays["lengths"])
+        self.bounds = [0, *np.cumsum(self.arrays["lengths"]).tolist()]
 
     def record(self, row: int) -> Record:
         line, arrays = self.lines[row], self.arrays
-        span = slice(int(self.ends[row] - arrays["lengths"][row]), int(self.ends[row]))
+        span = slice(*self.bounds[row : row + 2])
         return Record(line["id"], Description(
             line["text"], list(line["tokens"]), np.array(arrays["token_ids"][span]), arrays["states"][span].astype(np.float32),
             np.array(arrays["logprobs"][span]), line["ended"], arrays["special"][span].astype(bool),
