@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := .[test]
+WORKERS ?= 2
 
 .PHONY: run rerun test lab lint data clean
 
@@ -10,7 +11,7 @@ run: $(VENV)/installed  ## the whole method on the embedded benchmark and backbo
 	$(BIN)/covrr run
 
 rerun: $(VENV)/installed  ## every notebook for every embedded backbone; all tables and figures
-	$(BIN)/covrr rerun
+	$(BIN)/covrr rerun --workers $(WORKERS)
 
 test: $(VENV)/installed  ## all tests, every notebook among them
 	$(BIN)/python -m pytest

@@ -133,7 +133,7 @@ def command_rerun(arguments: argparse.Namespace) -> int:
     named = parameters.pop("BENCHMARK", "mini"), parameters.pop("BACKBONE", None)
     chosen = arguments.backbones or ([named[1]] if named[1] else list(backbones()))
     jobs = plan(chosen, arguments.benchmarks or [named[0]], arguments.notebooks, parameters)
-    failed = report(rerun(jobs, arguments.force))
+    failed = report(rerun(jobs, arguments.force, arguments.workers))
     print(f"{len(jobs)} notebooks, {failed} failed, {time.perf_counter() - begun:.0f} s; see {paths.relative(paths.runs_dir())}")
     return 1 if failed else 0
 
@@ -203,6 +203,7 @@ def parser() -> argparse.ArgumentParser:
     rerun.add_argument("--notebooks", nargs="+", metavar="NAME", help="notebooks by name (default: 00-09)")
     rerun.add_argument("--parameters", type=Path, metavar="FILE", help="yaml with notebook parameters, such as notebooks/parameters/*.yaml")
     rerun.add_argument("--force", action="store_true", help="execute also what is done already")
+    rerun.add_argument("--workers", type=int, default=1, metavar="N", help="backbones side by side (default: 1; more disturb measured seconds)")
     rerun.set_defaults(call=command_rerun)
     cli_quality.add_commands(commands)
     for name, call, help_ in (

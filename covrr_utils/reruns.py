@@ -8,9 +8,11 @@ same parameters, source, code and data is not executed again.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,16 +105,72 @@ def plan(
     return jobs
 
 
-def rerun(jobs: Sequence[Job], force: bool = False) -> Iterator[Execution]:
-    """Execute the jobs one after the other, with a progress bar; what failed is yielded like the rest, and the others go on.
+def rerun(jobs: Sequence[Job], force: bool = False, workers: int = 1) -> Iterator[Execution]:
+    """Execute the jobs, with a progress bar; what failed is yielded like the rest, and the others go on.
 
-    ``force`` executes also what is done already.
+    ``force`` executes also what is done already. With several ``workers``, backbones and benchmarks go side by side, each in a process
+    of its own; a backbone's notebooks still go one after the other, as each builds on what is stored. Seconds per query that are
+    measured meanwhile are those of a shared machine.
+
+    Raises
+    ------
+    ValueError
+        For less than one worker.
     """
-    with tqdm(jobs, desc="notebooks", unit="notebook") as bar:
-        for job in bar:
-            bar.set_postfix_str(job.label())
-            done = None if force else _done(job)
-            yield done or _finish(job, execute(job.notebook, job.parameters, job.folder, job.figures))
+    if workers < 1:
+        raise ValueError(f"workers is {workers}; expected 1 or more")
+    waiting, running = list(jobs), {}
+    with tqdm(total=len(waiting), desc="notebooks", unit="notebook") as bar, _pool(workers) as pool:
+        while waiting or running:
+            job = _next(waiting, running.values()) if len(running) < workers else None
+            if job is None:
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    bar.update()
+                    yield _finish(running.pop(future), future.result())
+                continue
+            waiting.remove(job)
+            if done := None if force else _done(job):
+                bar.update()
+                yield done
+            else:
+                running[pool.submit(execute, job.notebook, job.parameters, job.folder, job.figures)] = job
+                bar.set_postfix_str(", ".join(each.label() for each in running.values()))
+
+
+def _next(waiting: Sequence[Job], running: Collection[Job]) -> Job | None:
+    """The first that has to wait for none of those running or planned before it."""
+    ready = (job for number, job in enumerate(waiting) if not any(_precedes(other, job) for other in [*running, *waiting[:number]]))
+    return next(ready, None)
+
+
+def _precedes(other: Job, job: Job) -> bool:
+    """Whether ``job`` has to wait for ``other``, planned before it: of the same backbone, or what a gathering notebook gathers."""
+    lane, benchmark = job.folder.parent, job.folder.parent.parent
+    return other.folder.parent == lane or (lane.name == GATHERED and other.folder.parent.parent == benchmark)
+
+
+class _Here(Executor):
+    """Executes in this process, at once."""
+
+    def submit(self, function: Callable, /, *arguments: object) -> Future:
+        future: Future = Future()
+        future.set_result(function(*arguments))
+        return future
+
+
+def _share_cores(workers: int) -> None:
+    """Give the kernels of this worker its share of the cores: kernels that all compute on all cores spend their time waiting."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+
+
+@contextmanager
+def _pool(workers: int):
+    """Where notebooks are executed; what has not begun when an error or an interruption leaves it never begins."""
+    pool = _Here() if workers == 1 else ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _share_cores, (workers,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def execute(notebook: str, parameters: Mapping[str, object], folder: Path, figures: Path | None = None) -> Execution:
@@ -126,6 +184,7 @@ def execute(notebook: str, parameters: Mapping[str, object], folder: Path, figur
         If there is no such notebook.
     """
     import papermill
+    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     source = source_of(notebook)
@@ -137,10 +196,13 @@ def execute(notebook: str, parameters: Mapping[str, object], folder: Path, figur
     with _environment(COVRR_WRITTEN=str(written), COVRR_FIGURES=str(figures or paths.figures_dir())):
         try:
             papermill.execute_notebook(
-                str(source), str(beside), parameters=dict(parameters), kernel_name="python3", cwd=str(paths.notebooks_dir()), progress_bar=False
+                str(source), str(beside), parameters=dict(parameters), kernel_name="python3", cwd=str(paths.notebooks_dir()), progress_bar=False,
+                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # else kernels write across the bar that they listen on localhost
             )
         except PapermillExecutionError as failure:
             error = f"cell {failure.exec_count}: {failure.ename}: {failure.evalue}"
+        except DeadKernelError:
+            error = "the kernel died: most often the memory was not enough; a smaller BATCH_SIZE or fewer --workers take less"
     os.replace(beside, target)
     return Execution(notebook, target, time.perf_counter() - begun, error)
 
@@ -203,7 +265,7 @@ def _queries(results: Sequence[Mapping]) -> bytes:
 
 @contextmanager
 def _environment(**values: str):
-    """Environment variables for the kernel that papermill starts, put back afterwards."""
+    """Environment variables for the kernel that papermill starts, put back afterwards. They are the whole process's: one notebook at a time."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

@@ -26,10 +26,10 @@ with open(os.environ["COVRR_WRITTEN"], "a") as file:
 
 @pytest.fixture
 def workbook(tmp_path, monkeypatch, runs):
-    """A workbook of two quick notebooks: one measures, one fails for backbone ``b``."""
+    """A workbook of quick notebooks: one measures, one fails for backbone ``b``, one kills its kernel."""
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    for name, code in (("10_measures", MEASURE), ("11_fails", "assert BACKBONE != 'b', 'not this one'")):
+    for name, code in (("10_measures", MEASURE), ("11_fails", "assert BACKBONE != 'b', 'not this one'"), ("12_dies", "import os; os._exit(1)")):
         parameters = nbformat.v4.new_code_cell("BENCHMARK = 'mini'\nBACKBONE = 'a'\nSEED = 0")
         parameters.metadata["tags"] = ["parameters"]
         notebook = nbformat.v4.new_notebook(cells=[parameters, nbformat.v4.new_code_cell(code)])
@@ -91,9 +91,42 @@ def test_an_interrupted_rerun_goes_on_where_it_stopped(workbook, monkeypatch):
     assert [execution.reused for execution in rerun(jobs)] == [True, False]
 
 
+def test_a_kernel_that_dies_is_reported_and_the_others_go_on(workbook):
+    died, measured = rerun(plan(["a"], ["mini"], ["12_dies", "10_measures"]))
+    assert died.error.startswith("the kernel died") and died.path.is_file()
+    assert measured.ok
+
+
+def test_two_workers_leave_what_one_leaves(workbook, monkeypatch, tmp_path):
+    monkeypatch.setenv("COVRR_ROOT", str(tmp_path))  # for the workers: processes that this test's patches do not reach
+    jobs = plan(["a", "b"], ["mini"], ["11_fails", "10_measures"])
+    ended = list(rerun(jobs, workers=2))
+    assert sorted((execution.path.parent.parent.name, execution.name, execution.ok) for execution in ended) == [
+        ("a", "10_measures", True), ("a", "11_fails", True), ("b", "10_measures", True), ("b", "11_fails", False),
+    ]
+    for backbone in ("a", "b"):
+        folder = workbook / "mini" / backbone / "10_measures"
+        assert json.loads((folder / "result.json").read_text())["results"][0]["strategy"] == backbone, "each saw its own environment"
+        assert (folder / "figures" / "one.csv").is_file()
+    again = [execution.reused for execution in rerun(jobs, workers=2)]
+    assert again.count(True) == 3
+    with pytest.raises(ValueError, match="workers is 0; expected 1 or more"):
+        next(rerun(jobs, workers=0))
+
+
+def test_a_notebook_waits_for_what_it_builds_on():
+    jobs = plan(["mini-1m", "mini-3m"], ["mini"], ["00_start_here", "04_retrieval", "07_ablation_backbone"])
+    small, small_04, large, large_04, gathered = jobs
+    assert reruns._next(jobs, []) is small
+    assert reruns._next([small_04, large, large_04, gathered], [small]) is large, "another backbone need not wait"
+    assert reruns._next([small_04, large_04, gathered], [small, large]) is None
+    assert reruns._next([gathered], [large_04]) is None, "what compares backbones waits for all of them"
+    assert reruns._next([gathered], []) is gathered
+
+
 def test_mistakes_are_found_before_anything_runs(workbook):
-    with pytest.raises(UnknownNotebook, match="unknown notebook '12_x'; known: 10_measures, 11_fails"):
-        plan(["a"], ["mini"], ["10_measures", "12_x"])
+    with pytest.raises(UnknownNotebook, match="unknown notebook '13_x'; known: 10_measures, 11_fails, 12_dies"):
+        plan(["a"], ["mini"], ["10_measures", "13_x"])
     with pytest.raises(UnknownParameter, match="unknown parameter SEDE; did you mean SEED?"):
         plan(["a"], ["mini"], ["10_measures"], {"SEDE": 1})
     with pytest.raises(ValueError, match="unknown pooling 'avg'"):
