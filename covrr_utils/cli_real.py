@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from covrr_utils import paths
+from covrr_utils.cli_tables import text_table
 
 GALLERY_HELP = "gallery: [per_section:](all|targets|folder|LIST)[+reference], or a published convention (webvid-covr, covr-r, challenge)"
 OPTIONS = (  # run option, type, help; each is a field of RunConfig and a parameter of the notebooks
@@ -63,7 +64,6 @@ def command_check(arguments: argparse.Namespace) -> int:
     """Count what the labels name, probe the videos, write both down."""
     from covrr_utils import checking
     from covrr_utils.benchmark import load_benchmark
-    from covrr_utils.cli import table
     from covrr_utils.galleries import CONVENTIONS
 
     benchmark = load_benchmark(arguments.benchmark, arguments.gallery, arguments.videos, arguments.label_layout)
@@ -79,7 +79,7 @@ def command_check(arguments: argparse.Namespace) -> int:
     print(f"{benchmark.name}: gallery {benchmark.gallery_name} ({benchmark.protocol}), reference {kept}")
     if arguments.gallery in CONVENTIONS:
         print(f"convention {arguments.gallery}: {CONVENTIONS[arguments.gallery].says} ({CONVENTIONS[arguments.gallery].source})")
-    print(table(rows, list(rows[0])))
+    print(text_table(rows, list(rows[0])))
     if findings is None:
         print("videos not looked for: there is no folder of videos beside the labels; give --videos DIR")
     for cause, count in report["causes"].items():

@@ -1,7 +1,7 @@
 import json
 import re
 
-from covrr_utils import cli, paths
+from covrr_utils import cli, cli_tables, paths
 
 
 def test_lists_for_people_and_machines(capsys):
@@ -42,7 +42,7 @@ def test_mistakes_are_one_line_and_exit_code_two(capsys, runs):
 
 
 def test_table_aligns():
-    text = cli.table([{"a": "x", "b": 1}, {"a": "longer", "b": 22}], ["a", "b"])
+    text = cli_tables.text_table([{"a": "x", "b": 1}, {"a": "longer", "b": 22}], ["a", "b"])
     assert text == "a        b\n------  --\nx        1\nlonger  22"
 
 
@@ -74,7 +74,7 @@ def test_what_went_wrong_stands_below_the_table():
     measured = {"1": 0.5}, {"1": (0.1, 0.9)}, {}
     good = Result("measured here, mini", "mini", "all", 9, 1.0, "b", "0", "two_stage", "mean", "word", "predicts", 0, 3, 1.0, *measured).summary()
     bad = good | {"failures": {"video: missing": 2}, "cut_off": {"queries": 1, "gallery": 0}, "retried": 3}
-    assert "two_stage, mean: " not in cli.results_table([good])
-    assert cli.results_table([good, bad]).splitlines()[-1] == (
+    assert "two_stage, mean: " not in cli_tables.results_table([good])
+    assert cli_tables.results_table([good, bad]).splitlines()[-1] == (
         "b, two_stage, mean: 2 x video: missing; 1 descriptions of queries cut off at the token limit; 3 traces asked for again under a grammar"
     )

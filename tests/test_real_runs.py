@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from covrr_utils import checking, cli, paths
+from covrr_utils import checking, cli, cli_tables, paths
 from covrr_utils.benchmark import load_benchmark
 from covrr_utils.config import RunConfig
 from covrr_utils.descriptions import Description
@@ -97,7 +97,7 @@ def test_seven_percent_missing_and_one_percent_corrupt(hundred, runs):
         hits = sum(row["rank"] is not None and row["rank"] <= int(k) for row in result.queries)
         assert result.recall[k] == hits / 100 and result.recall_present[k] == hits / result.present
     assert result.gallery_coverage == 184 / 200 and sum(part["triplets"] for part in result.sections.values()) == 100
-    line = cli.results_table([result.summary()]).splitlines()[2]
+    line = cli_tables.results_table([result.summary()]).splitlines()[2]
     assert f"100 / {result.present}" in line and f"{100 * result.recall['50']:.2f} / {100 * result.recall_present['50']:.2f}" in line
 
 
