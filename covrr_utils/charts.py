@@ -95,11 +95,17 @@ def by_tag(table: pd.DataFrame, title: str, k: int = 1) -> plt.Figure:
 
 
 def gain_and_cost(table: pd.DataFrame, title: str) -> plt.Figure:
-    """Recall at 1 with interval over the tokens written per query: columns name, recall, low, high, tokens."""
+    """Recall at 1 with interval over the tokens written per query: columns name, recall, low, high, tokens.
+
+    A point that would cover an earlier one stands a little to its right.
+    """
     figure, axis = plt.subplots(figsize=(6.6, 3.6), layout="constrained")
     errors = np.clip([table["recall"] - table["low"], table["high"] - table["recall"]], 0, None)
+    near = 0.025 * table["tokens"].max()
     for number, row in table.reset_index(drop=True).iterrows():
-        axis.errorbar(row["tokens"], row["recall"], yerr=errors[:, number, None], fmt=MARKERS[number % len(MARKERS)],
+        before = table.iloc[:number]
+        covered = (abs(before["tokens"] - row["tokens"]) < near) & (before["low"] <= row["high"]) & (row["low"] <= before["high"])
+        axis.errorbar(row["tokens"] + near * covered.sum(), row["recall"], yerr=errors[:, number, None], fmt=MARKERS[number % len(MARKERS)],
                       color=PALETTE[number % len(PALETTE)], ms=7, capsize=3, lw=1.2, label=row["name"])
     axis.set(xlabel="tokens written per query", ylabel="R@1, % (95 % interval)", title=title, ylim=(0, None), xlim=(0, None))
     axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
@@ -153,7 +159,8 @@ def scaling(table: pd.DataFrame, panels: Mapping[str, Sequence[str]], title: str
             )
         if len(measures) > 1:
             axis.legend()
-        axis.set(xscale="log", xlabel="parameters", ylabel=label, xlim=(table["parameters"].min() / 1.6, table["parameters"].max() * 1.6))
+        ends = table["parameters"].min() / 1.6, table["parameters"].max() * 1.6
+        axis.set(xscale="log", xlabel="parameters", ylabel=label, title=title, xlim=ends)
         axis.set_xticks(table["parameters"], [f"{value / 1e6:.1f} M" for value in table["parameters"]])
         axis.minorticks_off()
     if paper is not None:
@@ -164,5 +171,4 @@ def scaling(table: pd.DataFrame, panels: Mapping[str, Sequence[str]], title: str
         axis.set(xscale="log", xlabel="parameters, as named", ylabel="R@1, %", title=KIND, xlim=(2, 150), ylim=(40, 60))
         axis.set_xticks(paper["size"], [f"{value:g} B" for value in paper["size"]])
         axis.minorticks_off()
-    figure.suptitle(title)
     return figure

@@ -49,13 +49,14 @@ def trace_figure(triplets: Sequence[Triplet], clip_of: Callable[[str], Clip], fr
         layout="constrained",
     )
     for line, triplet in zip(axes, triplets):
+        edit = textwrap.wrap(f"“{triplet.edit}”", 19 * (frames - 1))  # wider than a frame: kept out of the layout, its height given to the names
         for half, (video, colour, name) in enumerate(((triplet.reference, REFERENCE, "reference"), (triplet.target, HIT, "target"))):
             clip = clip_of(video)
             for place in range(frames):
                 shown = clip.frames[round(place * (len(clip.frames) - 1) / (frames - 1))]
                 show_image(line[half * frames + place], shown, "", colour, width=2.5)
-            line[half * frames].set_title(name, loc="left", fontsize=9.5, color=colour)
-        line[1].set_title(f"“{triplet.edit}”", loc="left", fontsize=10.5, color="0.1")
+            line[half * frames].set_title("\n" * (len(edit) - 1) + name, loc="left", fontsize=9.5, color=colour)
+        line[1].set_title("\n".join(edit), loc="left", fontsize=9.5, color="0.1").set_in_layout(False)
         _trace(line[-1], triplet.gold_trace)
         line[-1].set_box_aspect(1 / 2.6)
     return figure

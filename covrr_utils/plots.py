@@ -17,6 +17,7 @@ from PIL import Image
 from covrr_utils import paths
 from covrr_utils.clips import Clip
 from covrr_utils.store import write_atomically
+from covrr_utils.tables import csv_bytes
 from covrr_utils.traces import ReasoningTrace
 
 PALETTE = sns.color_palette("colorblind")
@@ -50,7 +51,7 @@ def save_figure(figure: plt.Figure, name: str, table: pd.DataFrame) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pdf = io.BytesIO()
     figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "ModDate": None})
-    png, csv = palette_png(figure, mpl.rcParams["savefig.dpi"]), table.to_csv(index=False, lineterminator="\n").encode()
+    png, csv = palette_png(figure, mpl.rcParams["savefig.dpi"]), csv_bytes(table)
     for ending, blob in (("pdf", pdf.getvalue()), ("png", png), ("csv", csv)):
         write_atomically(folder / f"{name}.{ending}", blob)
         paths.announce(folder / f"{name}.{ending}")

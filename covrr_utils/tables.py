@@ -29,12 +29,17 @@ def recall_columns(results: dict) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def csv_bytes(table: pd.DataFrame) -> bytes:
+    """The table as CSV, numbers to ten decimals: without the noise of binary fractions."""
+    return table.round(10).to_csv(index=False, lineterminator="\n").encode()
+
+
 def save_table(table: pd.DataFrame, name: str, caption: str) -> None:
     """Write ``figures/<name>.csv`` and ``figures/<name>.tex`` (booktabs, escaped); the same table gives the same bytes."""
     folder = paths.figures_dir()
     folder.mkdir(parents=True, exist_ok=True)
     styler = table.style.hide(axis="index").format(escape="latex", na_rep="--", precision=2).format_index(escape="latex", axis="columns")
     latex = styler.to_latex(hrules=True, caption=caption.replace("%", r"\%").replace("_", r"\_"), label=f"tab:{name}", position_float="centering")
-    for ending, text in (("csv", table.to_csv(index=False, lineterminator="\n")), ("tex", latex)):
-        write_atomically(folder / f"{name}.{ending}", text.encode())
+    for ending, content in (("csv", csv_bytes(table)), ("tex", latex.encode())):
+        write_atomically(folder / f"{name}.{ending}", content)
         paths.announce(folder / f"{name}.{ending}")
