@@ -133,7 +133,8 @@ def rerun(jobs: Sequence[Job], force: bool = False, workers: int = 1) -> Iterato
                 bar.update()
                 yield done
             else:
-                running[pool.submit(execute, job.notebook, job.parameters, job.folder, job.figures)] = job
+                threads = _share([job, *running.values(), *waiting], workers) if workers > 1 else None
+                running[pool.submit(execute, job.notebook, job.parameters, job.folder, job.figures, threads)] = job
                 bar.set_postfix_str(", ".join(each.label() for each in running.values()))
 
 
@@ -141,6 +142,12 @@ def _next(waiting: Sequence[Job], running: Collection[Job]) -> Job | None:
     """The first that has to wait for none of those running or planned before it."""
     ready = (job for number, job in enumerate(waiting) if not any(_precedes(other, job) for other in [*running, *waiting[:number]]))
     return next(ready, None)
+
+
+def _share(left: Collection[Job], workers: int) -> int:
+    """How many of the cores a kernel may compute on: kernels that all compute on all cores spend their time waiting."""
+    lanes = {job.folder.parent for job in left if job.folder.parent.name != GATHERED}
+    return max(1, (os.cpu_count() or 1) // max(1, min(workers, len(lanes))))
 
 
 def _precedes(other: Job, job: Job) -> bool:
@@ -158,25 +165,21 @@ class _Here(Executor):
         return future
 
 
-def _share_cores(workers: int) -> None:
-    """Give the kernels of this worker its share of the cores: kernels that all compute on all cores spend their time waiting."""
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
-
-
 @contextmanager
 def _pool(workers: int):
     """Where notebooks are executed; what has not begun when an error or an interruption leaves it never begins."""
-    pool = _Here() if workers == 1 else ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _share_cores, (workers,))
+    pool = _Here() if workers == 1 else ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
     try:
         yield pool
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def execute(notebook: str, parameters: Mapping[str, object], folder: Path, figures: Path | None = None) -> Execution:
+def execute(notebook: str, parameters: Mapping[str, object], folder: Path, figures: Path | None = None, threads: int | None = None) -> Execution:
     """Execute ``notebooks/<notebook>.ipynb`` with ``parameters`` into ``folder/<notebook>.ipynb``; its figures go to ``figures``.
 
     The notebook itself checks the parameters (`RunConfig.from_notebook`): a misspelt one makes it fail with the valid names.
+    ``threads``: how many the kernel may compute with (default: its own choice, and always that of a set ``OMP_NUM_THREADS``).
 
     Raises
     ------
@@ -193,7 +196,10 @@ def execute(notebook: str, parameters: Mapping[str, object], folder: Path, figur
     written = folder / WRITTEN
     written.unlink(missing_ok=True)
     begun, error = time.perf_counter(), None
-    with _environment(COVRR_WRITTEN=str(written), COVRR_FIGURES=str(figures or paths.figures_dir())):
+    variables = {"COVRR_WRITTEN": str(written), "COVRR_FIGURES": str(figures or paths.figures_dir())}
+    if threads is not None:
+        variables["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(threads))
+    with _environment(**variables):
         try:
             papermill.execute_notebook(
                 str(source), str(beside), parameters=dict(parameters), kernel_name="python3", cwd=str(paths.notebooks_dir()), progress_bar=False,

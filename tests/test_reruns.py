@@ -124,6 +124,16 @@ def test_a_notebook_waits_for_what_it_builds_on():
     assert reruns._next([gathered], []) is gathered
 
 
+def test_workers_share_the_cores(workbook, monkeypatch):
+    monkeypatch.setattr(reruns.os, "cpu_count", lambda: 8)
+    jobs = plan(["a", "b", "c"], ["mini"], ["10_measures"])
+    gathered = reruns.Job("07_ablation_backbone", {}, workbook / "mini" / reruns.GATHERED / "07_ablation_backbone", workbook)
+    assert reruns._share(jobs, 2) == 4 and reruns._share(jobs, 16) == 2, "no more shares than there are backbones left"
+    assert reruns._share([jobs[2], gathered], 2) == 8 and reruns._share([gathered], 2) == 8, "the last has all cores"
+    monkeypatch.setattr(reruns.os, "cpu_count", lambda: 1)
+    assert reruns._share(jobs, 2) == 1
+
+
 def test_mistakes_are_found_before_anything_runs(workbook):
     with pytest.raises(UnknownNotebook, match="unknown notebook '13_x'; known: 10_measures, 11_fails, 12_dies"):
         plan(["a"], ["mini"], ["10_measures", "13_x"])
