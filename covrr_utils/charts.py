@@ -158,7 +158,7 @@ def scaling(table: pd.DataFrame, panels: Mapping[str, Sequence[str]], title: str
                 table["parameters"], table[measure], yerr=errors, fmt=f"{marker}-", color=PALETTE[number], capsize=3, lw=1.2, label=measure
             )
         if len(measures) > 1:
-            axis.legend()
+            axis.legend(ncols=(len(measures) + 1) // 2)
         ends = table["parameters"].min() / 1.6, table["parameters"].max() * 1.6
         axis.set(xscale="log", xlabel="parameters", ylabel=label, title=title, xlim=ends)
         axis.set_xticks(table["parameters"], [f"{value / 1e6:.1f} M" for value in table["parameters"]])

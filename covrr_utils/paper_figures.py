@@ -49,7 +49,7 @@ def trace_figure(triplets: Sequence[Triplet], clip_of: Callable[[str], Clip], fr
         layout="constrained",
     )
     for line, triplet in zip(axes, triplets):
-        edit = textwrap.wrap(f"“{triplet.edit}”", 19 * (frames - 1))  # wider than a frame: kept out of the layout, its height given to the names
+        edit = textwrap.wrap(f"“{triplet.edit}”", 20 * (frames - 1))  # wider than a frame: kept out of the layout, its height given to the names
         for half, (video, colour, name) in enumerate(((triplet.reference, REFERENCE, "reference"), (triplet.target, HIT, "target"))):
             clip = clip_of(video)
             for place in range(frames):
