@@ -17,7 +17,8 @@ from transformers.models.qwen3_vl import modeling_qwen3_vl
 from transformers.video_utils import VideoMetadata
 
 from covrr_utils.mini.render import FPS, SECONDS, SIZE, TOTAL_FRAMES
-from covrr_utils.mini.stream import FRAME_INDICES, VALUES
+from covrr_utils.mini.stream import FRAME_INDICES
+from covrr_utils.mini.world import VALUES
 
 VOCABULARY = 640
 HEADS_WEIGHT = 0.3  # of the attribute heads' loss beside that of the answers

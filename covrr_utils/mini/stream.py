@@ -16,27 +16,10 @@ from torch.utils.data import IterableDataset, get_worker_info
 from covrr_utils import prompts
 from covrr_utils.mini.build import held_out_shots
 from covrr_utils.mini.render import SECONDS, TOTAL_FRAMES, render
-from covrr_utils.mini.world import (
-    ACTIONS,
-    ATTRIBUTES,
-    CAMERAS,
-    COLOURS,
-    KINDS,
-    LIGHTS,
-    PLACES,
-    TEMPI,
-    Shot,
-    gold_trace,
-    random_edit,
-    random_pair,
-    random_shot,
-)
+from covrr_utils.mini.world import ATTRIBUTES, VALUES, Shot, gold_trace, random_edit, random_pair, random_shot
 
 MODEL_FPS = 4.0
 FRAME_INDICES = np.linspace(0, TOTAL_FRAMES - 1, int(SECONDS * MODEL_FPS)).round().astype(int)
-VALUES = dict(zip(ATTRIBUTES, (
-    tuple(KINDS), COLOURS, tuple(state for states in KINDS.values() for state in states), ACTIONS, PLACES, LIGHTS, CAMERAS, TEMPI
-)))
 ROOM = (56, 112, 112, 88, 136)  # tokens set aside for each question of `questions`
 SECOND_STAGE_EVERY = 3  # batches; writing out a trace that is given is the easiest of the tasks
 

@@ -35,6 +35,9 @@ LIGHTS = ("day", "night")
 CAMERAS = ("static", "panning", "zooming in", "zooming out", "close-up", "wide", "following")
 TEMPI = ("slow", "steady", "fast")
 ATTRIBUTES = ("kind", "colour", "state", "action", "place", "light", "camera", "tempo")
+VALUES = dict(zip(ATTRIBUTES, (  # every value of every attribute
+    tuple(KINDS), COLOURS, tuple(state for states in KINDS.values() for state in states), ACTIONS, PLACES, LIGHTS, CAMERAS, TEMPI
+)))
 SLOT_OF = dict(zip(ATTRIBUTES, ("states", "states", "states", "actions", "scene", "scene", "camera", "tempo")))
 
 GROUNDED = {"fried", "shattered", "melted", "spent", "broken", "smashed", "popped", "charred"}  # states that cannot leave the ground
