@@ -65,7 +65,8 @@ class Score:
 def cases(run: Run, strategy: str) -> list[Case]:
     """One case per triplet, in the benchmark's order. Reference and target are described by the labels, else by the backbone's gallery texts."""
     records, failures = run.queries(strategy)
-    texts = {video: record.description.text for video, record in run.gallery()[0].items()}
+    described = all(triplet.extra.get(key) for triplet in run.benchmark.triplets for key in ("description_source", "description_target"))
+    texts = {} if described else {video: record.description.text for video, record in run.gallery()[0].items()}
     found = []
     for triplet in run.benchmark.triplets:
         record, failure = records.get(triplet.id), failures.get(triplet.id)
