@@ -62,8 +62,9 @@ def tiny(tiny_folder):
 
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
-    """An empty runs folder of the test's own."""
+    """An empty runs folder of the test's own; the figures of its notebooks stay out of the repository."""
     monkeypatch.setenv("COVRR_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("COVRR_FIGURES", str(tmp_path / "figures"))
     return tmp_path / "runs"
 
 
