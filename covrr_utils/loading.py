@@ -25,13 +25,18 @@ def backbones() -> dict[str, Path]:
     return {folder.name: folder for folder in sorted((path.parent for path in paths.backbones_dir().glob("*/config.json")), key=size)}
 
 
+def judges() -> dict[str, Path]:
+    """Name -> folder of the embedded judges. They load like backbones; they have forgotten how to write traces and descriptions."""
+    return {folder.name: folder for folder in sorted(path.parent for path in paths.judges_dir().glob("*/config.json"))}
+
+
 def load_checkpoint(
     name: str | Path, device: str = "auto", dtype: str = "auto", attention: str | None = None, device_map: str | None = None,
     quantization: str | None = None, revision: str | None = None,
 ):
     """The name to show, the model, its processor, and its folder or, for a model of the hub, its commit.
 
-    ``name`` is an embedded backbone, a published one (``qwen3-vl-8b``), a checkpoint folder, or a hub id. Weights come from safetensors
+    ``name`` is an embedded backbone or judge, a published backbone (``qwen3-vl-8b``), a checkpoint folder, or a hub id. Weights come from safetensors
     only and no code from the checkpoint is run. ``auto`` means CUDA in bfloat16 where there is a GPU, else the CPU in float32.
 
     Parameters
@@ -50,7 +55,7 @@ def load_checkpoint(
     ValueError
         If an option does not exist, or the package that it needs is missing.
     """
-    folder = backbones().get(str(name), Path(name))
+    folder = {**backbones(), **judges()}.get(str(name), Path(name))
     local = folder.is_dir()
     known = None if local else registry.find(str(name))
     if not local and not known and "qwen3-vl-72b" in str(name).lower():

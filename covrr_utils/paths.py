@@ -23,6 +23,11 @@ def backbones_dir() -> Path:
     return data_dir() / "backbones"
 
 
+def judges_dir() -> Path:
+    """The embedded judges: checkpoint folders that learned to judge traces and are no backbones."""
+    return data_dir() / "judges"
+
+
 def figures_dir() -> Path:
     """Regenerated figures: PDF, PNG and the CSV behind each. ``COVRR_FIGURES`` puts them elsewhere (reruns with other parameters do)."""
     return Path(os.environ.get("COVRR_FIGURES") or ROOT / "figures")

@@ -1,5 +1,6 @@
 import json
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,13 +9,14 @@ from conftest import TINY
 from safetensors.torch import load_file
 
 from covrr_utils import prompts
-from covrr_utils.backbone import Prompt
+from covrr_utils.backbone import Prompt, backbones
 from covrr_utils.clips import Clip
+from covrr_utils.mini import judging, stream, train
 from covrr_utils.mini import model as mini_model
-from covrr_utils.mini import stream, train
 from covrr_utils.mini.build import held_out_shots
 from covrr_utils.mini.render import FPS, SECONDS, SIZE, TOTAL_FRAMES
 from covrr_utils.mini.tokenizer import build_tokenizer
+from covrr_utils.rubric import HEAD
 
 
 def clip_of(frames):
@@ -25,10 +27,12 @@ def clip_of(frames):
     return Clip("clip", frames, metadata)
 
 
-def test_a_question_in_training_sees_exactly_what_it_sees_at_inference(tiny):
+@pytest.mark.parametrize("task", ["text", "judge"])
+def test_a_question_in_training_sees_exactly_what_it_sees_at_inference(tiny, task):
     """The loss of several questions laid out behind one video equals the loss of each asked alone, through the processor."""
-    tokenizer, model, recipe = tiny.processor.tokenizer, tiny.model, TINY
-    prefix = mini_model.Prefix(model, tiny.processor)
+    head = HEAD if task == "judge" else ""
+    tokenizer, model, recipe = tiny.processor.tokenizer, tiny.model, replace(TINY, stages=(mini_model.Stage(task, 1, batch=2),))
+    prefix = mini_model.Prefix(model, tiny.processor, head)
     batch = stream.Stream(recipe, tokenizer, prefix.ids, 0).batch(0, frozenset())
     before = model.model.language_model.config._attn_implementation
     model.model.language_model.set_attn_implementation("questions")
@@ -42,14 +46,14 @@ def test_a_question_in_training_sees_exactly_what_it_sees_at_inference(tiny):
     total, count = 0.0, 0
     rng = random.Random(f"{recipe.seed}/0")
     for row in range(2):
-        _, asked = stream.questions(rng, frozenset(), second_stage=True)
+        _, asked = judging.judgements(rng, frozenset()) if head else stream.questions(rng, frozenset(), second_stage=True)
         # the stream draws the clip's seed and its compression from the same generator
         rng.getrandbits(40)
         if rng.random() < 0.7:
             rng.randint(30, 90)
         clip = clip_of(batch["frames"][row].numpy())
         for prompt, answer in asked:
-            inputs = tiny.inputs([Prompt(clip, prompt)])
+            inputs = tiny.inputs([Prompt(clip, head + prompt)])
             ids = torch.tensor([tokenizer(f"{answer}<|im_end|>")["input_ids"]])
             full = {**inputs, "input_ids": torch.cat([inputs["input_ids"], ids], 1)}
             full["attention_mask"] = torch.ones_like(full["input_ids"])
@@ -86,6 +90,15 @@ def test_training_resumes_where_it_stopped(tmp_path):
     log = [json.loads(line) for line in (tmp_path / "b" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == list(range(1, recipe.steps + 1)), "a step that was done again is logged once"
     assert [line["seconds"] for line in log] == sorted(line["seconds"] for line in log)
+
+
+def test_a_judges_training_begins_with_a_backbone_and_leaves_its_eyes_alone(tmp_path):
+    recipe = replace(mini_model.JUDGES["mini-judge"], stages=(mini_model.Stage("judge", 2, batch=1, rate=1.0, vision_rate=0.0),))
+    train.train("judge", recipe, tmp_path / "work", tmp_path / "out", save_every=2, log_every=1, workers=0, compiled=False)
+    before, after = (load_file(folder / "model.safetensors") for folder in (backbones()[recipe.beginning], tmp_path / "out"))
+    assert before.keys() == after.keys()
+    for name in before:
+        assert torch.equal(before[name], after[name]) == ("visual" in name), name
 
 
 def test_batches_depend_on_seed_and_number_alone():

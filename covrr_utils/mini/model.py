@@ -8,7 +8,7 @@ and itself. What the model sees of one question is then exactly what it sees at 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,9 +26,10 @@ HEADS_WEIGHT = 0.3  # of the attribute heads' loss beside that of the answers
 
 @dataclass(frozen=True)
 class Stage:
-    """Part of a training: ``steps`` batches of ``batch`` clips. Task ``text`` asks questions, ``vision`` trains the vision tower alone.
+    """Part of a training: ``steps`` batches of ``batch`` clips. Task ``text`` asks questions, ``vision`` trains the vision tower alone,
+    ``judge`` asks for judgements of traces.
 
-    ``rate`` is the peak learning rate, ``vision_rate`` the share of it that the vision tower gets.
+    ``rate`` is the peak learning rate, ``vision_rate`` the share of it that the vision tower gets; at 0 it is frozen, and so are its heads.
     """
 
     task: str
@@ -40,7 +41,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One backbone: its widths and depths, and its training, stage by stage."""
+    """One backbone: its widths and depths, and its training, stage by stage: from nothing, or from the embedded backbone ``beginning``."""
 
     text_width: int
     text_layers: int
@@ -51,6 +52,7 @@ class Recipe:
     vision_heads: int
     stages: tuple[Stage, ...]
     seed: int = 7
+    beginning: str | None = None
 
     @property
     def steps(self) -> int:
@@ -72,6 +74,8 @@ RECIPES = {
     "mini-3m": Recipe(192, 4, 6, 512, 128, 4, 4, stages=SCHEDULE),
     "mini-10m": Recipe(320, 5, 10, 960, 192, 5, 6, stages=SCHEDULE),
 }
+JUDGING = tuple(Stage("judge", steps, batch=2, rate=1e-3, vision_rate=0.0) for steps in (3200, 2000))
+JUDGES = {"mini-judge": replace(RECIPES["mini-3m"], stages=JUDGING, beginning="mini-3m")}
 
 
 class AttributeHeads(torch.nn.Module):
@@ -193,9 +197,9 @@ def fast_vision(patches: int = (SIZE // 16) ** 2):
 
 
 class Prefix:
-    """The video part of every prompt: its ids and positions, taken from the processor itself."""
+    """What every prompt begins with: the video, its ids and positions taken from the processor itself, and then the words of ``head``."""
 
-    def __init__(self, model, processor):
+    def __init__(self, model, processor, head: str = ""):
         frames = np.zeros((len(FRAME_INDICES), SIZE, SIZE, 3), np.uint8)
         metadata = VideoMetadata(total_num_frames=TOTAL_FRAMES, fps=FPS, width=SIZE, height=SIZE, duration=SECONDS,
                                  video_backend="decord", frames_indices=FRAME_INDICES.tolist())
@@ -204,24 +208,30 @@ class Prefix:
         inputs = processor(text=[text], videos=[frames], video_metadata=[metadata], do_sample_frames=False, return_tensors="pt")
         ids = inputs["input_ids"][0]
         end = int((ids == model.config.vision_end_token_id).nonzero()[-1]) + 1
-        self.ids: list[int] = ids[:end].tolist()
+        words = processor.tokenizer(head)["input_ids"]
+        self.ids: list[int] = ids[:end].tolist() + words
         positions, _ = model.model.get_rope_index(
             inputs["input_ids"], mm_token_type_ids=inputs["mm_token_type_ids"], video_grid_thw=inputs["video_grid_thw"]
         )
-        self.positions = positions[:, 0, :end]  # (3, P)
-        self.next = int(self.positions.max()) + 1
+        seen = positions[:, 0, :end]
+        self.next = int(seen.max()) + 1 + len(words)
+        self.positions = torch.cat([seen, torch.arange(self.next - len(words), self.next).repeat(3, 1)], 1)  # (3, P)
         self.grid = inputs["video_grid_thw"]
 
 
 def loss_of(trainee: Trainee, prefix: Prefix, video_processor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Loss of one batch: the attribute heads' and, where questions are asked, the answers' (see `answer_loss`)."""
+    """Loss of one batch: the attribute heads' (unless the vision tower is frozen) and, where questions are asked, that of `answer_loss`."""
     model = trainee.model
     device = model.device
     pixels = video_processor(
         videos=list(batch["frames"].permute(0, 1, 4, 2, 3)), do_sample_frames=False, return_tensors="pt", device=device
     )["pixel_values_videos"]
     count = len(batch["frames"])
-    visual = model.model.get_video_features(pixels, prefix.grid.to(device).repeat(count, 1), return_dict=True)
+    frozen = not any(weight.requires_grad for weight in model.model.visual.parameters())
+    with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
+        visual = model.model.get_video_features(pixels, prefix.grid.to(device).repeat(count, 1), return_dict=True)
+    if frozen:
+        return answer_loss(model, prefix, visual, batch)
     tokens = torch.stack(visual.pooler_output).view(count, len(FRAME_INDICES) // 2, -1, model.config.text_config.hidden_size)
     seen = trainee.heads.loss(tokens, batch["attributes"].to(device))
     return seen if "ids" not in batch else seen * HEADS_WEIGHT + answer_loss(model, prefix, visual, batch)

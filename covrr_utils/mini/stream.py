@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from covrr_utils import prompts
+from covrr_utils.mini import judging
 from covrr_utils.mini.build import held_out_shots
 from covrr_utils.mini.render import SECONDS, TOTAL_FRAMES, render
 from covrr_utils.mini.world import ATTRIBUTES, VALUES, Shot, gold_trace, random_edit, random_pair, random_shot
@@ -21,6 +22,7 @@ from covrr_utils.mini.world import ATTRIBUTES, VALUES, Shot, gold_trace, random_
 MODEL_FPS = 4.0
 FRAME_INDICES = np.linspace(0, TOTAL_FRAMES - 1, int(SECONDS * MODEL_FPS)).round().astype(int)
 ROOM = (56, 112, 112, 88, 136)  # tokens set aside for each question of `questions`
+JUDGING_ROOM = (288,) * judging.JUDGEMENTS
 SECOND_STAGE_EVERY = 3  # batches; writing out a trace that is given is the easiest of the tasks
 
 
@@ -59,7 +61,10 @@ def compressed(frames: np.ndarray, rng: random.Random) -> np.ndarray:
 
 
 class Stream(IterableDataset):
-    """Batches ``start, start + 1, ...`` of the training stream; batch ``n`` depends on (seed, n) alone, so training can resume."""
+    """Batches ``start, start + 1, ...`` of the training stream; batch ``n`` depends on (seed, n) alone, so training can resume.
+
+    ``prefix`` holds the tokens that come first in every prompt: the video's, and in a judge's training the rubric's.
+    """
 
     def __init__(self, recipe, tokenizer, prefix: list[int], start: int):
         self.recipe, self.tokenizer, self.prefix, self.start = recipe, tokenizer, prefix, start
@@ -73,7 +78,7 @@ class Stream(IterableDataset):
             yield self.batch(number, held_out)
 
     def batch(self, number: int, held_out: frozenset[Shot]) -> dict[str, torch.Tensor]:
-        """Frames (B, T, H, W, 3) uint8 and attributes (B, 8); in a text stage also what `layout` gives."""
+        """Frames (B, T, H, W, 3) uint8 and attributes (B, 8); where something is asked also what `layout` gives."""
         stage, _ = self.recipe.stage(number)
         rng = random.Random(f"{self.recipe.seed}/{number}")
         shots, clips, rows = [], [], []
@@ -81,6 +86,9 @@ class Stream(IterableDataset):
             if stage.task == "text":
                 shot, asked = questions(rng, held_out, second_stage=number % SECOND_STAGE_EVERY == 0)
                 rows.append([self.encode(prompt, answer) for prompt, answer in asked])
+            elif stage.task == "judge":
+                shot, asked = judging.judgements(rng, held_out)
+                rows.append([self.encode(case, answer) for case, answer in asked])
             else:
                 shot = next(shot for shot in iter(lambda: random_shot(rng), None) if shot not in held_out)
             shots.append(shot)
@@ -88,14 +96,15 @@ class Stream(IterableDataset):
             clips.append(compressed(frames, rng) if rng.random() < 0.7 else frames)
         attributes = [[VALUES[name].index(getattr(shot, name)) for name in ATTRIBUTES] for shot in shots]
         batch = {"frames": torch.from_numpy(np.stack(clips)), "attributes": torch.tensor(attributes)}
-        return batch | (layout(self.prefix, rows, self.tokenizer.pad_token_id) if rows else {})
+        room = JUDGING_ROOM if stage.task == "judge" else ROOM
+        return batch | (layout(self.prefix, rows, self.tokenizer.pad_token_id, room) if rows else {})
 
     def encode(self, prompt: str, answer: str) -> tuple[list[int], list[int]]:
         turn = f"{prompt}<|im_end|>\n<|im_start|>assistant\n"
         return self.tokenizer(turn)["input_ids"], self.tokenizer(f"{answer}<|im_end|>")["input_ids"]
 
 
-def layout(prefix: list[int], rows: list[list[tuple[list[int], list[int]]]], pad: int, room=ROOM) -> dict[str, torch.Tensor]:
+def layout(prefix: list[int], rows: list[list[tuple[list[int], list[int]]]], pad: int, room: tuple[int, ...]) -> dict[str, torch.Tensor]:
     """Lay out every row's (prompt, answer) questions behind the shared prefix; question ``k`` starts at the same place in all rows.
 
     Returns ids (B, S), labels (B, S; -100 where nothing is to be predicted), offset (B, S; a token's place within its question) and

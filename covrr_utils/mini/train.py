@@ -1,4 +1,4 @@
-"""Trains a mini backbone from nothing: ``python -m covrr_utils.mini.train mini-3m``.
+"""Trains a mini backbone from nothing: ``python -m covrr_utils.mini.train mini-3m``; or the mini judge from a backbone: ``mini-judge``.
 
 The model is a `Qwen3VLForConditionalGeneration` of a few million parameters. It never sees a triplet as a retrieval problem and no
 contrastive loss: it learns to write what the method's own prompts ask for, on freshly rendered clips of the mini world. Training can
@@ -18,12 +18,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 from tqdm import tqdm
+from transformers import Qwen3VLForConditionalGeneration, Qwen3VLProcessor
 
 from covrr_utils import paths
-from covrr_utils.mini.model import RECIPES, VOCABULARY, Prefix, Recipe, Trainee, fast_vision, loss_of, new_model
+from covrr_utils.loading import load_checkpoint
+from covrr_utils.mini.model import JUDGES, RECIPES, VOCABULARY, Prefix, Recipe, Trainee, fast_vision, loss_of, new_model
 from covrr_utils.mini.render import SIZE
 from covrr_utils.mini.stream import FRAME_INDICES, MODEL_FPS, Stream, corpus
 from covrr_utils.mini.tokenizer import build_processor, build_tokenizer
+from covrr_utils.rubric import HEAD
 from covrr_utils.store import write_atomically
 
 
@@ -75,6 +78,15 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return stage.rate * min(1.0, (done + 1) / 100) * 0.5 * (1 + math.cos(math.pi * done / stage.steps))
 
 
+def begin(recipe: Recipe) -> tuple[Qwen3VLForConditionalGeneration, Qwen3VLProcessor]:
+    """The model and the processor that a training starts with: random and new, or those of the backbone that the recipe begins with."""
+    if recipe.beginning:
+        _, model, processor, _ = load_checkpoint(recipe.beginning, device="cpu", dtype="float32")
+        return model, processor
+    tokenizer = build_tokenizer(corpus(), VOCABULARY)
+    return new_model(recipe, tokenizer), build_processor(tokenizer, fps=MODEL_FPS, pixels=SIZE * SIZE * len(FRAME_INDICES))
+
+
 def train(
     name: str, recipe: Recipe, work: Path, out: Path, save_every: int = 200, log_every: int = 50, workers: int = 1, compiled: bool = True
 ) -> None:
@@ -83,16 +95,16 @@ def train(
     ``work/log.jsonl`` has a line every ``log_every`` steps: step, running mean of the loss, seconds of training until then.
     ``compiled`` fuses each layer with `torch.compile`, which takes a minute and then makes steps shorter.
     """
-    tokenizer = build_tokenizer(corpus(), VOCABULARY)
-    processor = build_processor(tokenizer, fps=MODEL_FPS, pixels=SIZE * SIZE * len(FRAME_INDICES))
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = new_model(recipe, tokenizer).to(device).train()
+    model, processor = begin(recipe)
+    model.to(device).train()
     model.model.language_model.set_attn_implementation("questions")
-    trainee, prefix = Trainee(model).to(device), Prefix(model, processor)
+    judges = any(stage.task == "judge" for stage in recipe.stages)
+    trainee, prefix = Trainee(model).to(device), Prefix(model, processor, HEAD if judges else "")
     groups = parameter_groups(trainee)
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), foreach=True)
     start = load_state(work, trainee, optimizer)
-    batches = Stream(recipe, tokenizer, prefix.ids, start)
+    batches = Stream(recipe, processor.tokenizer, prefix.ids, start)
     stream = DataLoader(batches, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
     print(f"{name}: {sum(p.numel() for p in model.parameters()):,} parameters on {device}, step {start} of {recipe.steps}", flush=True)
     work.mkdir(parents=True, exist_ok=True)
@@ -102,6 +114,7 @@ def train(
     begun, running = time.time() - resume_log(work / "log.jsonl", start), None
     with fast_vision(), open(work / "log.jsonl", "a") as log, tqdm(total=recipe.steps, initial=start, mininterval=10, desc=name) as bar:
         for step, batch in enumerate(stream, start):
+            model.model.visual.requires_grad_(recipe.stage(step)[0].vision_rate > 0)
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(recipe, step) * (recipe.stage(step)[0].vision_rate if group["vision"] else 1.0)
             with torch.autocast(device, torch.bfloat16):
@@ -124,15 +137,15 @@ def train(
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m covrr_utils.mini.train", description=__doc__.splitlines()[0])
-    parser.add_argument("name", choices=sorted(RECIPES), help="which backbone to train")
+    parser.add_argument("name", choices=[*RECIPES, *JUDGES], help="which backbone or judge to train")
     parser.add_argument("--work", type=Path, help="folder for the resumable state (default: runs/training/NAME)")
-    parser.add_argument("--out", type=Path, help="checkpoint folder to write (default: data/backbones/NAME)")
+    parser.add_argument("--out", type=Path, help="checkpoint folder to write (default: data/backbones/NAME, for a judge data/judges/NAME)")
     arguments = parser.parse_args()
     train(
         arguments.name,
-        RECIPES[arguments.name],
+        {**RECIPES, **JUDGES}[arguments.name],
         arguments.work or paths.runs_dir() / "training" / arguments.name,
-        arguments.out or paths.backbones_dir() / arguments.name,
+        arguments.out or (paths.judges_dir() if arguments.name in JUDGES else paths.backbones_dir()) / arguments.name,
     )
 
 
