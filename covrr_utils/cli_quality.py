@@ -26,12 +26,15 @@ def _run(arguments: argparse.Namespace):
 def _judge(name: str, arguments: argparse.Namespace, run):
     """The judge of that name, with the model it needs."""
     from covrr_utils.judges import JUDGES
+    from covrr_utils.loading import judges
     from covrr_utils.model_judge import backbone_judge, endpoint_judge
 
     if name in JUDGES:
         return JUDGES[name]()
     if arguments.model is None or (name == "endpoint" and arguments.url is None):
-        needs = "--model NAME and --url ADDRESS (such as http://localhost:8000/v1)" if name == "endpoint" else "--model NAME, a backbone"
+        needs = "--model NAME and --url ADDRESS (such as http://localhost:8000/v1)"
+        if name == "backbone":
+            needs = f"--model NAME: a backbone, or for the mini world an embedded judge ({', '.join(judges())})"
         raise ValueError(f"the judge {name!r} needs {needs}")
     if name == "endpoint":
         return endpoint_judge(arguments.model, arguments.url, arguments.seed, not arguments.unstructured)
@@ -147,7 +150,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     score.add_argument("--strategies", nargs="+", metavar="NAME", default=["single_stage", "two_stage"])
     score.add_argument("--judge", choices=[*OWN_JUDGES, *MODEL_JUDGES], default="slots", help="(default: slots)")
     score.add_argument("--against", choices=[*OWN_JUDGES, *MODEL_JUDGES], help="a second judge; prints how far the two agree")
-    score.add_argument("--model", help="the backbone that judges, or the endpoint's model")
+    score.add_argument("--model", help="the backbone or embedded judge that judges, or the endpoint's model")
     score.add_argument("--url", help="address of an OpenAI-compatible endpoint; its key comes from COVRR_JUDGE_KEY")
     score.add_argument("--unstructured", action="store_true", help="for endpoints that know no JSON schema")
     score.add_argument("--sabotage", action="store_true", help="also score another's, mixed-up, unchanged and empty traces: they must score low")

@@ -2,7 +2,7 @@
 
 Answers are JSON by construction where the server or the backbone can constrain its output, they are seeded, and each is kept on disk
 under everything that decides it, so that a score can be made again without asking. The mini backbones never learned to judge: their
-answers have the right form and no meaning; use them to see the machinery work, and `slots` to score.
+answers have the right form and no meaning. The embedded judge ``mini-judge`` did, for the mini world (`covrr_utils.mini.judging`).
 """
 
 from __future__ import annotations
