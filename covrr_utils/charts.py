@@ -124,6 +124,22 @@ def score_and_recall(table: pd.DataFrame, title: str, judge: str) -> plt.Figure:
     return figure
 
 
+def judges_on_sabotage(table: pd.DataFrame, title: str) -> plt.Figure:
+    """What each judge gives to each kind of trace, one line per kind: columns judge, traces, score, low, high."""
+    kinds, judges = (table[column].drop_duplicates().tolist() for column in ("traces", "judge"))
+    figure, axis = plt.subplots(figsize=(8.2, 0.9 + 0.6 * len(kinds)), layout="constrained")
+    for number, name in enumerate(judges):
+        part = table[table["judge"] == name].set_index("traces").reindex(kinds)
+        errors = np.clip([part["score"] - part["low"], part["high"] - part["score"]], 0, None)
+        at = np.arange(len(kinds)) + 0.2 * (number - (len(judges) - 1) / 2)
+        axis.errorbar(part["score"], at, xerr=errors, fmt=MARKERS[number], color=PALETTE[number], ms=6, capsize=2.5, lw=1.2, label=name)
+    axis.set(yticks=range(len(kinds)), yticklabels=kinds, xlim=(-0.4, 10.4), xlabel="Reasoning Score (0-10, 95 % interval)", title=title)
+    axis.grid(axis="y", visible=False)
+    axis.invert_yaxis()
+    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    return figure
+
+
 def shares_of_misses(table: pd.DataFrame, strategies: Sequence[str], order: Sequence[str], title: str) -> plt.Figure:
     """Which video took the target's place: a group of bars per kind in ``order``, a bar per strategy; columns strategy, kind, share, low, high."""
     figure, axis = plt.subplots(figsize=(7.2, 0.9 + 0.42 * len(order)), layout="constrained")
