@@ -41,10 +41,12 @@ def tag_table(results: Mapping[str, object], triplets: Sequence[Triplet], tags: 
     return pd.DataFrame(rows)
 
 
-def _dots(axis: plt.Axes, table: pd.DataFrame, at: Sequence[float], colour, marker: str = "o", label: str | None = None, size: float = 6) -> None:
-    """Points with horizontal intervals at the heights ``at``."""
-    errors = np.clip([table["recall"] - table["low"], table["high"] - table["recall"]], 0, None)
-    axis.errorbar(table["recall"], at, xerr=errors, fmt=marker, color=colour, ms=size, capsize=2.5, lw=1.2, label=label)
+def _dots(
+    axis: plt.Axes, table: pd.DataFrame, at: Sequence[float], colour, marker: str = "o", label: str | None = None, size: float = 6, of: str = "recall"
+) -> None:
+    """Points of the column ``of`` with horizontal intervals (low, high) at the heights ``at``."""
+    errors = np.clip([table[of] - table["low"], table["high"] - table[of]], 0, None)
+    axis.errorbar(table[of], at, xerr=errors, fmt=marker, color=colour, ms=size, capsize=2.5, lw=1.2, label=label)
 
 
 def forest(table: pd.DataFrame, title: str, paper: pd.DataFrame | None = None, groups: str | None = None, k: int = 1) -> plt.Figure:
@@ -130,12 +132,11 @@ def judges_on_sabotage(table: pd.DataFrame, title: str) -> plt.Figure:
     figure, axis = plt.subplots(figsize=(8.2, 0.9 + 0.6 * len(kinds)), layout="constrained")
     for number, name in enumerate(judges):
         part = table[table["judge"] == name].set_index("traces").reindex(kinds)
-        errors = np.clip([part["score"] - part["low"], part["high"] - part["score"]], 0, None)
         at = np.arange(len(kinds)) + 0.2 * (number - (len(judges) - 1) / 2)
-        axis.errorbar(part["score"], at, xerr=errors, fmt=MARKERS[number], color=PALETTE[number], ms=6, capsize=2.5, lw=1.2, label=name)
-    axis.set(yticks=range(len(kinds)), yticklabels=kinds, xlim=(-0.4, 10.4), xlabel="Reasoning Score (0-10, 95 % interval)", title=title)
+        _dots(axis, part, at, PALETTE[number], MARKERS[number], name, of="score")
+    axis.set(yticks=range(len(kinds)), yticklabels=kinds, ylim=(len(kinds) - 0.5, -0.5), xlim=(-0.4, 10.4), title=title,
+             xlabel="Reasoning Score (0-10, 95 % interval)")
     axis.grid(axis="y", visible=False)
-    axis.invert_yaxis()
     axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     return figure
 
