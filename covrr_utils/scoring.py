@@ -147,12 +147,16 @@ def sabotaged(cases: Sequence[Case]) -> dict[str, list[Case]]:
     """
     usable = [case for case in cases if case.trace is not None]
     moved = [replace(case, trace=usable[i - 1].trace) for i, case in enumerate(usable)]
-    mixed = [replace(case, trace=ReasoningTrace(**{s: getattr(case.trace, SLOTS[i - 1]) for i, s in enumerate(SLOTS)})) for case in usable]
     return {
-        "as written": usable, "another's": moved, "slots mixed up": mixed,
+        "as written": usable, "another's": moved, "slots mixed up": [replace(case, trace=mixed_up(case.trace)) for case in usable],
         "nothing changes": [replace(case, trace=unchanged(case.trace)) for case in usable],
         "empty": [replace(case, trace=ReasoningTrace()) for case in usable],
     }
+
+
+def mixed_up(trace: ReasoningTrace, by: int = 1) -> ReasoningTrace:
+    """The trace with every slot's assertions moved on by so many slots, from the last to the first."""
+    return ReasoningTrace(**{slot: getattr(trace, SLOTS[i - by]) for i, slot in enumerate(SLOTS)})
 
 
 def unchanged(trace: ReasoningTrace) -> ReasoningTrace:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from covrr_utils.judges import CHANGES, slot_ratios
 from covrr_utils.mini.world import VALUES, Shot, gold_trace, literal, random_edit, random_pair, random_shot
 from covrr_utils.rubric import DIMENSIONS, rubric_case
-from covrr_utils.scoring import unchanged
+from covrr_utils.scoring import mixed_up, unchanged
 from covrr_utils.traces import MAX_ASSERTIONS, SLOTS, ReasoningTrace
 
 JUDGEMENTS = 14  # of each clip
@@ -50,11 +50,6 @@ def _share(right: list[bool]) -> float:
     return sum(right) / len(right) if right else 0.0
 
 
-def answer(scores: dict[str, int]) -> str:
-    """The judge's answer, in the form that the rubric's grammar forces."""
-    return json.dumps(scores)
-
-
 def judgements(rng: random.Random, held_out: frozenset[Shot], count: int = JUDGEMENTS) -> tuple[Shot, list[tuple[str, str]]]:
     """One clip's shot and ``count`` judgements about it: (case of the prompt, answer). Its edits never lead from or to a shot of ``held_out``."""
     while True:
@@ -68,7 +63,7 @@ def judgements(rng: random.Random, held_out: frozenset[Shot], count: int = JUDGE
         gold = gold_trace(shot, after)
         trace = spoiled(shot, edit, after, rng)
         case = rubric_case(rng.choice(edit.wordings(shot)), trace.text(), shot.description(), after.description())
-        asked.append((case, answer(rubric_scores(trace, gold))))
+        asked.append((case, json.dumps(rubric_scores(trace, gold))))
     return shot, asked
 
 
@@ -94,8 +89,7 @@ def spoiled(shot: Shot, edit, after: Shot, rng: random.Random) -> ReasoningTrace
         pair = random_edit(other, rng, implicit=rng.random() < 0.6)
         trace = gold_trace(other, pair[1] if pair else other)
     elif way == "mixed":
-        by = rng.randrange(1, len(SLOTS))
-        trace = ReasoningTrace(**{slot: getattr(gold, SLOTS[i - by]) for i, slot in enumerate(SLOTS)})
+        trace = mixed_up(gold, rng.randrange(1, len(SLOTS)))
     else:
         trace = gold
     return _garnished(trace, rng)
