@@ -26,7 +26,6 @@ def _run(arguments: argparse.Namespace):
 def _judge(name: str, arguments: argparse.Namespace, run):
     """The judge of that name, with the model it needs."""
     from covrr_utils.judges import JUDGES
-    from covrr_utils.loading import judges
     from covrr_utils.model_judge import backbone_judge, endpoint_judge
 
     if name in JUDGES:
@@ -34,7 +33,9 @@ def _judge(name: str, arguments: argparse.Namespace, run):
     if arguments.model is None or (name == "endpoint" and arguments.url is None):
         needs = "--model NAME and --url ADDRESS (such as http://localhost:8000/v1)"
         if name == "backbone":
-            needs = f"--model NAME: a backbone, or for the mini world an embedded judge ({', '.join(judges())})"
+            from covrr_utils.loading import judge_models
+
+            needs = f"--model NAME: a backbone, or for the mini world an embedded judge ({', '.join(judge_models())})"
         raise ValueError(f"the judge {name!r} needs {needs}")
     if name == "endpoint":
         return endpoint_judge(arguments.model, arguments.url, arguments.seed, not arguments.unstructured)

@@ -25,7 +25,7 @@ def backbones() -> dict[str, Path]:
     return {folder.name: folder for folder in sorted((path.parent for path in paths.backbones_dir().glob("*/config.json")), key=size)}
 
 
-def judges() -> dict[str, Path]:
+def judge_models() -> dict[str, Path]:
     """Name -> folder of the embedded judges. They load like backbones; they have forgotten how to write traces and descriptions."""
     return {folder.name: folder for folder in sorted(path.parent for path in paths.judges_dir().glob("*/config.json"))}
 
@@ -55,7 +55,7 @@ def load_checkpoint(
     ValueError
         If an option does not exist, or the package that it needs is missing.
     """
-    folder = {**backbones(), **judges()}.get(str(name), Path(name))
+    folder = {**backbones(), **judge_models()}.get(str(name), Path(name))
     local = folder.is_dir()
     known = None if local else registry.find(str(name))
     if not local and not known and "qwen3-vl-72b" in str(name).lower():

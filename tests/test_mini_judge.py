@@ -8,17 +8,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from covrr_utils import cli, metrics, paths
-from covrr_utils.backbone import Backbone
+from covrr_utils import cli, metrics, paths, prompts
+from covrr_utils.backbone import Backbone, Decoding, Prompt
 from covrr_utils.benchmark import load_benchmark
 from covrr_utils.clips import read_clip
+from covrr_utils.config import RunConfig
 from covrr_utils.constrained import compile_form
+from covrr_utils.experiment import Run
 from covrr_utils.judges import Case, SlotsJudge
-from covrr_utils.loading import judges
+from covrr_utils.loading import judge_models
 from covrr_utils.mini import judging
 from covrr_utils.mini.build import held_out_shots, shots_of
-from covrr_utils.mini.judge_card import NAME, card
-from covrr_utils.mini.model import JUDGES
+from covrr_utils.mini.judge_card import NAME, agreement_of, card, heard
+from covrr_utils.mini.model import JUDGE_RECIPES
+from covrr_utils.mini.world import read_description
 from covrr_utils.model_judge import backbone_judge
 from covrr_utils.rubric import DIMENSIONS, HEAD, Rubric, rubric_schema
 from covrr_utils.scoring import judged, sabotaged
@@ -71,12 +74,44 @@ def test_prompt_and_answer_have_the_form_that_inference_has():
 
 def test_the_card_is_what_its_command_writes():
     folder = paths.judges_dir() / NAME
-    assert judges() == {NAME: folder}
+    assert judge_models() == {NAME: folder}
     log = [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in log] == list(range(50, JUDGES[NAME].steps + 1, 50)), "the log is that of the whole training"
+    assert [line["step"] for line in log] == list(range(50, JUDGE_RECIPES[NAME].steps + 1, 50)), "the log is that of the whole training"
     tables = (pd.read_csv(folder / f"{name}.csv") for name in ("agreement", "dimensions"))
     parameters = Backbone.load(NAME, device="cpu").parameters()
     assert (folder / "README.md").read_text() == card(*tables, parameters, log[-1]["seconds"])
+
+
+def test_the_cards_numbers_are_what_a_run_measures():
+    rows = pd.read_csv(paths.judges_dir() / NAME / "agreement.csv").query("backbone == 'mini-3m'").set_index("traces")
+    kinds = heard(Run(RunConfig(device="cpu")), Backbone.load(NAME, device="cpu"))
+    assert list(rows.index) == list(kinds) and len(kinds["as written"]) == 400
+    for kind, pairs in kinds.items():
+        found = agreement_of(pairs)
+        assert found["n"] == pytest.approx(rows["n"][kind], abs=2), kind
+        few = found["n"] < 100  # one judgement in twenty moves a mean, and a rank correlation more
+        for name, tolerance in (("score", 0.5 if few else 0.1), ("truth", 0.1), ("slots", 0.1), ("numbers right", 0.05 if few else 0.02)):
+            assert found[name] == pytest.approx(rows[name][kind], abs=tolerance), (kind, name)
+        assert few or found["rho"] == pytest.approx(rows["rho"][kind], abs=0.1, nan_ok=True), kind
+
+
+def test_the_readme_says_what_the_card_says():
+    text = " ".join((paths.ROOT / "README.md").read_text().split())
+    rows = pd.read_csv(paths.judges_dir() / NAME / "agreement.csv").set_index(["backbone", "traces"])
+    sizes = [rows.loc[(backbone, "as written")] for backbone in ("mini-1m", "mini-3m", "mini-10m")]
+    another, mixed, still, everything = (rows.loc[("mini-3m", kind)] for kind in ("another's", "slots mixed up", "nothing changes", "all of these"))
+    rho = "{rho:.2f} [{low:.2f}, {high:.2f}]".format
+    assert "gives the same traces {:.2f}, {:.2f} and {:.2f}".format(*(row["score"] for row in sizes)) in text
+    assert f"another clip's {another['score']:.2f}, mixed-up ones {mixed['score']:.2f}" in text and f"unchanged ones {still['score']:.2f}" in text
+    assert "rho {}, {} and {}".format(*(rho(**row) for row in sizes)) in text and f"of `mini-3m` meet, {rho(**everything)}" in text
+    assert round(1 / another["7 or more"]) == 8
+
+
+def test_the_judge_is_no_backbone():
+    benchmark, model = load_benchmark("mini"), Backbone.load(NAME, device="cpu")
+    clips = [read_clip(benchmark.video_path(t.reference), model.sampling, t.reference) for t in benchmark.triplets[:2]]
+    texts = model.write([Prompt(clip, prompts.describe()) for clip in clips], Decoding(max_new_tokens=60))
+    assert not any(read_description(text) for text in texts), "the card says that it has forgotten how to describe"
 
 
 @pytest.fixture(scope="module")

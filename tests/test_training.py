@@ -93,7 +93,7 @@ def test_training_resumes_where_it_stopped(tmp_path):
 
 
 def test_a_judges_training_begins_with_a_backbone_and_leaves_its_eyes_alone(tmp_path):
-    recipe = replace(mini_model.JUDGES["mini-judge"], stages=(mini_model.Stage("judge", 2, batch=1, rate=1.0, vision_rate=0.0),))
+    recipe = replace(mini_model.JUDGE_RECIPES["mini-judge"], stages=(mini_model.Stage("judge", 2, batch=1, rate=1.0, vision_rate=0.0),))
     train.train("judge", recipe, tmp_path / "work", tmp_path / "out", save_every=2, log_every=1, workers=0, compiled=False)
     before, after = (load_file(folder / "model.safetensors") for folder in (backbones()[recipe.beginning], tmp_path / "out"))
     assert before.keys() == after.keys()

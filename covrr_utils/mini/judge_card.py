@@ -1,23 +1,33 @@
 """Writes the mini judge's card from what is so: its recipe, and how far it agrees with the exact judge, measured now.
 
 ``python -m covrr_utils.mini.judge_card`` judges the traces of every mini backbone, as written and spoiled on purpose (what was judged before
-is taken from the store), and writes ``README.md`` and ``agreement.csv`` into the judge's folder.
+is taken from the store), and writes ``README.md``, ``agreement.csv`` and ``dimensions.csv`` into the judge's folder.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from covrr_utils import metrics, paths
+from covrr_utils.judges import Case, SlotsJudge, Verdict
 from covrr_utils.mini.card import markdown, stage_table
 from covrr_utils.mini.judging import JUDGEMENTS, rubric_scores
-from covrr_utils.mini.model import JUDGES
+from covrr_utils.mini.model import JUDGE_RECIPES
 from covrr_utils.rubric import DIMENSIONS, RUBRIC_VERSION
 from covrr_utils.store import write_atomically
+from covrr_utils.traces import ReasoningTrace
+
+if TYPE_CHECKING:
+    from covrr_utils.backbone import Backbone
+    from covrr_utils.experiment import Run
 
 NAME = "mini-judge"
+ALL = "all of these"
 SPOILED = 100  # traces of each kind of sabotage
 CARD = """---
 license: apache-2.0
@@ -37,12 +47,12 @@ has forgotten how to write traces and descriptions.
 
 ## Training
 
-`python -m covrr_utils.mini.train {name}` (`JUDGES` in `covrr_utils/mini/model.py`), on two processor cores, {minutes} minutes.
+`python -m covrr_utils.mini.train {name}` (`JUDGE_RECIPES` in `covrr_utils/mini/model.py`), on two processor cores, {minutes} minutes.
 
 {stages}
 
 {judgements:,} judgements of {clips:,} clips, each seen once, {each} of a clip. The vision tower is frozen; the optimizer is that of the backbones.
-The second stage was added when another video's traces still scored 3.9 after the first (25 gold traces of the validation split; truth 3.0).
+The second stage was added because another video's traces still scored too high after the first.
 
 - **What it reads**: what every judge reads, the clip, the edit, a text of what is seen before, a text of what is seen after, and a trace. In the
   mini world both texts are complete, so judging is comparing. Without them it was never asked, and its numbers mean nothing.
@@ -57,70 +67,83 @@ mistakes that the backbones make in the rows *as written* it has never seen.
 
 ## Measured
 
-*Measured here, mini*, `python -m covrr_utils.mini.judge_card`; the same numbers are in `agreement.csv`. Traces of two_stage: all 400 as written, the
-first {spoiled} of each kind of sabotage. `score` is the mean of the judge's scores, `truth` the mean of the numbers that it should have given
-(`rubric_scores`), `slots` that of the exact judge, whose scale weighs otherwise; `rho` is Spearman's, of this judge and `slots`, with its bootstrap
-95 % interval over the n judgements; `numbers right` the share of the ten numbers that are exactly `truth`;
+*Measured here, mini*, `python -m covrr_utils.mini.judge_card`; the same numbers are in `agreement.csv` and `dimensions.csv`. Traces of
+two_stage: all 400 as written, the first {spoiled} of each kind of sabotage. `score` is the mean of the judge's scores, `truth` the mean of the
+numbers that it should have given (`rubric_scores`), `slots` that of the exact judge, whose scale weighs otherwise; `rho` is Spearman's, of this
+judge and `slots`, with its bootstrap 95 % interval over the n judgements; `numbers right` the share of the ten numbers that are exactly `truth`;
 `7 or more` the share of traces with such a score.
 
 {agreement}
 
-`all of these` pools the rows above it: that rho says how well the judge tells right from wrong. In the rows *as written* most traces are
+`another's` is also split: *like changes* are traces in which almost the same slots change as in the right one (at most one differs).
+`all of these` pools the four kinds: that rho says how well the judge tells right from wrong. In the rows *as written* most traces are
 right and score 10 under both, so that rho is about the few that are not.
 
 Of its ten numbers, over all the traces above, these shares are exactly right. It compares single values well; the two shares over all values
-(effect_factuality, step_consistency) it only estimates. It can be fooled: one in eight of other videos' traces passes with 7 or more, mostly such as
-change almost the same slots as the right one does (at most one slot differs: 8 of 21; more: 4 of 79; traces of mini-3m).
+(effect_factuality, step_consistency) it only estimates. It can be fooled: about one in eight of other videos' traces passes with 7 or more, and
+far more of those with like changes.
 
 {dimensions}
 """
 
 
-def measured() -> tuple[pd.DataFrame, dict[str, float]]:
-    """How far the judge agrees with ``slots`` and its truth, by backbone and kind of trace, and the share of right numbers by dimension."""
+def measured() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """How far the judge agrees with ``slots`` and its truth, by backbone and kind of trace; and the share of right numbers by dimension."""
     from covrr_utils.backbone import Backbone, backbones
     from covrr_utils.config import RunConfig
     from covrr_utils.experiment import Run
-    from covrr_utils.judges import SlotsJudge
+
+    model, rows, everything = Backbone.load(NAME, device="cpu"), [], []
+    for backbone in backbones():
+        kinds = heard(Run(RunConfig(benchmark="mini", backbone=backbone)), model)
+        rows += [{"backbone": backbone, "traces": kind} | agreement_of(pairs) for kind, pairs in kinds.items()]
+        everything += kinds[ALL]
+    right = {name: sum(verdict.parts[name] == rubric_scores(case.trace, case.gold)[name] for case, verdict in everything) for name in DIMENSIONS}
+    shares = pd.DataFrame({"dimension": list(right), "right": [count / len(everything) for count in right.values()]})
+    return pd.DataFrame(rows).round(6), shares.round(6)
+
+
+def heard(run: Run, model: Backbone) -> dict[str, list[tuple[Case, Verdict]]]:
+    """The cases of a run's two_stage and the judge's verdicts on them, by kind of trace; the last kind is all of them together.
+
+    Another's traces are also shown apart: those in which almost the same slots change as in the right one (at most one differs), and the others.
+    """
     from covrr_utils.model_judge import backbone_judge
     from covrr_utils.scoring import cases, judged, sabotaged
 
-    judge_model = Backbone.load(NAME, device="cpu")
-    rows, everything = [], []
-    for backbone in backbones():
-        run = Run(RunConfig(benchmark="mini", backbone=backbone))
-        judge, pooled = backbone_judge(judge_model, run.clip), []
-        for kind, traces in sabotaged(cases(run, "two_stage")).items():
-            if kind == "empty":
-                continue  # 0 under every judge, without being asked
+    judge, found = backbone_judge(model, run.clip), {}
+    for kind, traces in sabotaged(cases(run, "two_stage")).items():
+        if kind != "empty":  # 0 under every judge, without being asked
             asked = traces if kind == "as written" else traces[:SPOILED]
-            exact = [verdict.score for verdict in judged(SlotsJudge(), asked)]
-            truths = [rubric_scores(case.trace, case.gold) for case in asked]
-            found = [(verdict, score, truth) for verdict, score, truth in zip(judged(judge, asked), exact, truths) if verdict.score is not None]
-            rows.append({"backbone": backbone, "traces": kind} | _agreement(found))
-            pooled += found
-        rows.append({"backbone": backbone, "traces": "all of these"} | _agreement(pooled))
-        everything += pooled
-    shares = {name: sum(verdict.parts[name] == truth[name] for verdict, _, truth in everything) / len(everything) for name in DIMENSIONS}
-    return pd.DataFrame(rows), shares
+            found[kind] = [(case, verdict) for case, verdict in zip(asked, judged(judge, asked)) if verdict.score is not None]
+    everything = [pair for pairs in found.values() for pair in pairs]
+    alike = [len(changing(case.trace) ^ changing(case.gold)) <= 1 for case, _ in found["another's"]]
+    for name, wanted in (("another's, like changes", True), ("another's, other changes", False)):
+        found[name] = [pair for pair, like in zip(found["another's"], alike) if like == wanted]
+    return found | {ALL: everything}
 
 
-def _agreement(found: list) -> dict[str, float | int]:
-    """One row's numbers from its (verdict, exact score, truth) triples."""
-    scores, exact = [verdict.score for verdict, _, _ in found], [score for _, score, _ in found]
+def changing(trace: ReasoningTrace) -> set[str]:
+    """The slots in which something changes."""
+    return {slot for slot, before, after in trace.rows() if before != after}
+
+
+def agreement_of(pairs: Sequence[tuple[Case, Verdict]]) -> dict[str, float | int]:
+    """How far the verdicts agree with ``slots`` and with the numbers that the gold trace asks for."""
+    scores, exact = [verdict.score for _, verdict in pairs], [SlotsJudge().verdict(case).score for case, _ in pairs]
+    truths = [rubric_scores(case.trace, case.gold) for case, _ in pairs]
     rho, low, high = metrics.rank_correlation(scores, exact)
-    numbers = [verdict.parts[name] == truth[name] for verdict, _, truth in found for name in DIMENSIONS]
-    truths = [sum(truth.values()) / len(truth) for _, _, truth in found]
+    right = [verdict.parts[name] == truth[name] for (_, verdict), truth in zip(pairs, truths) for name in DIMENSIONS]
     return {
-        "n": len(found), "score": sum(scores) / len(found), "truth": sum(truths) / len(found), "slots": sum(exact) / len(found),
-        "rho": rho, "low": low, "high": high, "numbers right": sum(numbers) / len(numbers),
-        "7 or more": sum(score >= 7 for score in scores) / len(scores),
+        "n": len(pairs), "score": float(np.mean(scores)), "truth": float(np.mean([list(truth.values()) for truth in truths])),
+        "slots": float(np.mean(exact)), "rho": rho, "low": low, "high": high, "numbers right": float(np.mean(right)),
+        "7 or more": float(np.mean([score >= 7 for score in scores])),
     }
 
 
 def card(agreement: pd.DataFrame, dimensions: pd.DataFrame, parameters: int, seconds: int) -> str:
     """The text of the card."""
-    recipe = JUDGES[NAME]
+    recipe = JUDGE_RECIPES[NAME]
     clips = sum(stage.steps * stage.batch for stage in recipe.stages)
     return CARD.format(
         name=NAME, beginning=recipe.beginning, version=RUBRIC_VERSION, parameters=parameters, minutes=round(seconds / 60),
@@ -142,9 +165,7 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
 def main() -> None:
     from covrr_utils.backbone import Backbone
 
-    agreement, shares = measured()
-    dimensions = pd.DataFrame({"dimension": list(shares), "right": list(shares.values())}).round(6)
-    agreement = agreement.round(6)
+    agreement, dimensions = measured()
     folder = paths.judges_dir() / NAME
     seconds = json.loads((folder / "training.jsonl").read_text().splitlines()[-1])["seconds"]
     write_atomically(folder / "agreement.csv", agreement.to_csv(index=False, lineterminator="\n").encode())

@@ -75,7 +75,7 @@ RECIPES = {
     "mini-10m": Recipe(320, 5, 10, 960, 192, 5, 6, stages=SCHEDULE),
 }
 JUDGING = tuple(Stage("judge", steps, batch=2, rate=1e-3, vision_rate=0.0) for steps in (3200, 2000))
-JUDGES = {"mini-judge": replace(RECIPES["mini-3m"], stages=JUDGING, beginning="mini-3m")}
+JUDGE_RECIPES = {"mini-judge": replace(RECIPES["mini-3m"], stages=JUDGING, beginning="mini-3m")}
 
 
 class AttributeHeads(torch.nn.Module):

@@ -22,7 +22,7 @@ from transformers import Qwen3VLForConditionalGeneration, Qwen3VLProcessor
 
 from covrr_utils import paths
 from covrr_utils.loading import load_checkpoint
-from covrr_utils.mini.model import JUDGES, RECIPES, VOCABULARY, Prefix, Recipe, Trainee, fast_vision, loss_of, new_model
+from covrr_utils.mini.model import JUDGE_RECIPES, RECIPES, VOCABULARY, Prefix, Recipe, Trainee, fast_vision, loss_of, new_model
 from covrr_utils.mini.render import SIZE
 from covrr_utils.mini.stream import FRAME_INDICES, MODEL_FPS, Stream, corpus
 from covrr_utils.mini.tokenizer import build_processor, build_tokenizer
@@ -137,15 +137,15 @@ def train(
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m covrr_utils.mini.train", description=__doc__.splitlines()[0])
-    parser.add_argument("name", choices=[*RECIPES, *JUDGES], help="which backbone or judge to train")
+    parser.add_argument("name", choices=[*RECIPES, *JUDGE_RECIPES], help="which backbone or judge to train")
     parser.add_argument("--work", type=Path, help="folder for the resumable state (default: runs/training/NAME)")
     parser.add_argument("--out", type=Path, help="checkpoint folder to write (default: data/backbones/NAME, for a judge data/judges/NAME)")
     arguments = parser.parse_args()
     train(
         arguments.name,
-        {**RECIPES, **JUDGES}[arguments.name],
+        {**RECIPES, **JUDGE_RECIPES}[arguments.name],
         arguments.work or paths.runs_dir() / "training" / arguments.name,
-        arguments.out or (paths.judges_dir() if arguments.name in JUDGES else paths.backbones_dir()) / arguments.name,
+        arguments.out or (paths.judges_dir() if arguments.name in JUDGE_RECIPES else paths.backbones_dir()) / arguments.name,
     )
 
 
