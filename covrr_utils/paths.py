@@ -29,12 +29,17 @@ def judges_dir() -> Path:
 
 
 def figures_dir() -> Path:
-    """Regenerated figures: PDF, PNG and the CSV behind each. ``COVRR_FIGURES`` puts them elsewhere (reruns with other parameters do)."""
+    """Regenerated figures: PDF, PNG and the CSV behind each.
+
+    ``COVRR_FIGURES`` puts them elsewhere (reruns with other parameters do).
+    """
     return Path(os.environ.get("COVRR_FIGURES") or ROOT / "figures")
 
 
 def announce(path: Path) -> None:
-    """Tell the rerun that executes this notebook, if one does, of a file it made: a line in the file that ``COVRR_WRITTEN`` names."""
+    """Tell the rerun that executes this notebook, if one does, of a file it made: a line in the
+    file that ``COVRR_WRITTEN`` names.
+    """
     if listed := os.environ.get("COVRR_WRITTEN"):
         with open(listed, "a", encoding="utf-8") as file:
             file.write(f"{path}\n")

@@ -1,4 +1,6 @@
-"""Shared fixtures: a tiny random checkpoint, a small benchmark cut out of the embedded one, a private runs folder."""
+"""Shared fixtures: a tiny random checkpoint, a small benchmark cut out of the embedded one, a
+private runs folder.
+"""
 
 import json
 import shutil
@@ -10,7 +12,13 @@ from covrr_utils import paths
 from covrr_utils.mini.model import Recipe, Stage
 
 TINY = Recipe(
-    text_width=48, text_layers=2, text_heads=2, text_mlp=64, vision_width=32, vision_layers=2, vision_heads=2,
+    text_width=48,
+    text_layers=2,
+    text_heads=2,
+    text_mlp=64,
+    vision_width=32,
+    vision_layers=2,
+    vision_heads=2,
     stages=(Stage("text", 2, batch=2), Stage("vision", 2, batch=2), Stage("text", 2, batch=2)),
 )
 
@@ -23,7 +31,9 @@ def pytest_configure(config):
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    """The faults that tests injected, how many of them the work survived, and how many finished results were lost."""
+    """The faults that tests injected, how many of them the work survived, and how many finished
+    results were lost.
+    """
     rows = config.stash[FAULTS]
     if not rows:
         return
@@ -35,8 +45,12 @@ def pytest_terminal_summary(terminalreporter, config):
 
 @pytest.fixture
 def faults(request):
-    """``faults(what, injected, survived, lost)`` adds a row to the table of faults at the end of the test report."""
-    return lambda what, injected, survived, lost=0: request.config.stash[FAULTS].append((what, injected, survived, lost))
+    """``faults(what, injected, survived, lost)`` adds a row to the table of faults at the end of
+    the test report.
+    """
+    return lambda what, injected, survived, lost=0: request.config.stash[FAULTS].append(
+        (what, injected, survived, lost)
+    )
 
 
 @pytest.fixture(scope="session")
@@ -55,14 +69,16 @@ def tiny_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny(tiny_folder):
-    from covrr_utils.backbone import Backbone
+    from covrr_utils.backbones.backbone import Backbone
 
     return Backbone.load(tiny_folder, device="cpu")
 
 
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
-    """An empty runs folder of the test's own; the figures of its notebooks stay out of the repository."""
+    """An empty runs folder of the test's own; the figures of its notebooks stay out of the
+    repository.
+    """
     monkeypatch.setenv("COVRR_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("COVRR_FIGURES", str(tmp_path / "figures"))
     return tmp_path / "runs"
@@ -73,14 +89,31 @@ def small_benchmark(tmp_path):
     """The first six triplets of mini-val with their own videos, copied: tests may damage them."""
     folder = tmp_path / "small"
     rows = json.loads((paths.mini_dir() / "val.json").read_text())[0]["mini"][:6]
-    videos = sorted({video for row in rows for video in (row["video_source"], row["video_target"], *sum(row["distractors"].values(), []))})
+    videos = sorted(
+        {
+            video
+            for row in rows
+            for video in (
+                row["video_source"],
+                row["video_target"],
+                *sum(row["distractors"].values(), []),
+            )
+        }
+    )
     (folder / "videos" / "val").mkdir(parents=True)
     for video in videos:
-        shutil.copy(paths.mini_dir() / "videos" / f"{video}.mp4", folder / "videos" / f"{video}.mp4")
+        shutil.copy(
+            paths.mini_dir() / "videos" / f"{video}.mp4", folder / "videos" / f"{video}.mp4"
+        )
     (folder / "labels.json").write_text(json.dumps([{"mini": rows}]))
     (folder / "gallery.json").write_text(json.dumps(videos))
     descriptor = json.loads((paths.mini_dir() / "mini-val.benchmark.json").read_text())
-    descriptor |= {"name": "small", "labels": "labels.json", "gallery": "gallery.json", "gallery_name": "small gallery"}
+    descriptor |= {
+        "name": "small",
+        "labels": "labels.json",
+        "gallery": "gallery.json",
+        "gallery_name": "small gallery",
+    }
     path = folder / "small.benchmark.json"
     path.write_text(json.dumps(descriptor))
     return path
@@ -89,13 +122,17 @@ def small_benchmark(tmp_path):
 @pytest.fixture
 def make_description():
     """Descriptions with given tokens and random states."""
-    from covrr_utils.descriptions import Description
+    from covrr_utils.backbones.description import Description
 
     def make(tokens, width=5, seed=0):
         rng = np.random.default_rng(seed)
         return Description(
-            "".join(token for token in tokens if not token.startswith("<|")), list(tokens), np.arange(len(tokens)),
-            rng.standard_normal((len(tokens), width)).astype(np.float32), -rng.random(len(tokens)).astype(np.float32), True,
+            "".join(token for token in tokens if not token.startswith("<|")),
+            list(tokens),
+            np.arange(len(tokens)),
+            rng.standard_normal((len(tokens), width)).astype(np.float32),
+            -rng.random(len(tokens)).astype(np.float32),
+            True,
             np.array([token.startswith("<|") for token in tokens]),
         )
 

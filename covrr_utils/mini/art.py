@@ -1,7 +1,9 @@
-"""The drawings of the mini world: one sprite per (object, state, colour), one panorama per (place, light, variant).
+"""The drawings of the mini world: one sprite per (object, state, colour), one panorama per (place,
+light, variant).
 
-Everything is drawn with Pillow at several times its final size and reduced, so that edges are antialiased. Sprites are square RGBA
-images of `SPRITE` pixels whose base line lies at `BASE`; panoramas are RGB images of `PANORAMA` pixels with the ground below `GROUND`.
+Everything is drawn with Pillow at several times its final size and reduced, so that edges are
+antialiased. Sprites are square RGBA images of `SPRITE` pixels whose base line lies at `BASE`;
+panoramas are RGB images of `PANORAMA` pixels with the ground below `GROUND`.
 """
 
 from __future__ import annotations
@@ -13,15 +15,33 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 SPRITE, BASE = 128, 116
+
 PANORAMA, GROUND = (768, 384), 232
-PAINT = {"red": (214, 52, 48), "blue": (42, 98, 214), "green": (38, 160, 72), "yellow": (246, 200, 34)}
+
+PAINT = {
+    "red": (214, 52, 48),
+    "blue": (42, 98, 214),
+    "green": (38, 160, 72),
+    "yellow": (246, 200, 34),
+}
+
 NIGHT = np.float32([0.62, 0.66, 0.86])  # what is left of red, green and blue in the dark
+
 INK = (38, 34, 40)
-WHITE, GREY, BROWN, ORANGE, BLACK = (252, 252, 248), (150, 152, 158), (134, 84, 44), (250, 146, 30), (30, 28, 30)
+
+WHITE, GREY, BROWN, ORANGE, BLACK = (
+    (252, 252, 248),
+    (150, 152, 158),
+    (134, 84, 44),
+    (250, 146, 30),
+    (30, 28, 30),
+)
 
 
 class Pen:
-    """Draws in sprite coordinates (0..128, y down) on a canvas four times as large, with a dark outline."""
+    """Draws in sprite coordinates (0..128, y down) on a canvas four times as large, with a dark
+    outline.
+    """
 
     SCALE = 4
 
@@ -36,23 +56,40 @@ class Pen:
         scaled = self._points(points)
         self.draw.polygon(scaled, fill=fill)
         if line:
-            self.draw.line([*scaled, scaled[0], scaled[1]], fill=line, width=int(width * self.SCALE), joint="curve")
+            self.draw.line(
+                [*scaled, scaled[0], scaled[1]],
+                fill=line,
+                width=int(width * self.SCALE),
+                joint="curve",
+            )
 
     def oval(self, x, y, rx, ry, fill, line=INK, width=2.0):
         box = [v * self.SCALE for v in (x - rx, y - ry, x + rx, y + ry)]
-        self.draw.ellipse(box, fill=fill, outline=line, width=int(width * self.SCALE) if line else 0)
+        self.draw.ellipse(
+            box, fill=fill, outline=line, width=int(width * self.SCALE) if line else 0
+        )
 
     def box(self, x0, y0, x1, y1, fill, round_=4, line=INK, width=2.0):
         box = [v * self.SCALE for v in (x0, y0, x1, y1)]
-        self.draw.rounded_rectangle(box, round_ * self.SCALE, fill=fill, outline=line, width=int(width * self.SCALE) if line else 0)
+        self.draw.rounded_rectangle(
+            box,
+            round_ * self.SCALE,
+            fill=fill,
+            outline=line,
+            width=int(width * self.SCALE) if line else 0,
+        )
 
     def line(self, *points, fill=INK, width=2.5):
-        self.draw.line(self._points(points), fill=fill, width=int(width * self.SCALE), joint="curve")
+        self.draw.line(
+            self._points(points), fill=fill, width=int(width * self.SCALE), joint="curve"
+        )
 
     def glow(self, x, y, radius, colour):
         halo = Image.new("RGBA", self.image.size, (*colour, 0))
         alpha = Image.new("L", self.image.size, 0)
-        ImageDraw.Draw(alpha).ellipse([v * self.SCALE for v in (x - radius, y - radius, x + radius, y + radius)], fill=120)
+        ImageDraw.Draw(alpha).ellipse(
+            [v * self.SCALE for v in (x - radius, y - radius, x + radius, y + radius)], fill=120
+        )
         halo.putalpha(alpha.filter(ImageFilter.GaussianBlur(radius * 0.3 * self.SCALE)))
         self.image = Image.alpha_composite(halo, self.image)
         self.draw = ImageDraw.Draw(self.image)
@@ -70,8 +107,30 @@ def _egg(pen, state, paint):
     elif state == "cracked":
         pen.oval(64, 104, 52, 11, (250, 224, 120), width=1.5)
         pen.oval(64, 101, 17, 9, ORANGE)
-        pen.shape((8, 62), (20, 70), (30, 58), (42, 70), (52, 60), (50, 84), (38, 98), (20, 96), (8, 82), fill=paint)
-        pen.shape((120, 62), (108, 70), (98, 58), (86, 70), (76, 60), (78, 84), (90, 98), (108, 96), (120, 82), fill=paint)
+        pen.shape(
+            (8, 62),
+            (20, 70),
+            (30, 58),
+            (42, 70),
+            (52, 60),
+            (50, 84),
+            (38, 98),
+            (20, 96),
+            (8, 82),
+            fill=paint,
+        )
+        pen.shape(
+            (120, 62),
+            (108, 70),
+            (98, 58),
+            (86, 70),
+            (76, 60),
+            (78, 84),
+            (90, 98),
+            (108, 96),
+            (120, 82),
+            fill=paint,
+        )
     else:
         pen.line((96, 98), (126, 84), width=8)
         pen.oval(60, 98, 54, 18, paint)
@@ -88,19 +147,41 @@ def _ice(pen, state, paint):
         pen.shape((84, 52), (106, 34), (106, 92), (84, 106), fill=_shade(cyan, 0.8))
         pen.line((36, 60), (36, 92), fill=WHITE, width=4)
     elif state == "shattered":
-        for x, y, s in ((12, 106, 20), (36, 106, 28), (64, 106, 22), (88, 106, 26), (30, 84, 16), (76, 84, 18)):
-            pen.shape((x, y), (x + s * 0.3, y - s), (x + s, y - s * 0.6), (x + s * 0.9, y), fill=light if s % 4 else cyan)
+        for x, y, s in (
+            (12, 106, 20),
+            (36, 106, 28),
+            (64, 106, 22),
+            (88, 106, 26),
+            (30, 84, 16),
+            (76, 84, 18),
+        ):
+            pen.shape(
+                (x, y),
+                (x + s * 0.3, y - s),
+                (x + s, y - s * 0.6),
+                (x + s * 0.9, y),
+                fill=light if s % 4 else cyan,
+            )
     else:
         pen.oval(64, 102, 50, 8, (96, 190, 245))
         pen.oval(50, 100, 16, 2.5, WHITE, line=None)
         for x, y in ((40, 76), (64, 60), (88, 78)):
-            pen.shape((x, y - 12), (x + 7, y + 2), (x, y + 8), (x - 7, y + 2), fill=(96, 190, 245), width=1.5)
+            pen.shape(
+                (x, y - 12),
+                (x + 7, y + 2),
+                (x, y + 8),
+                (x - 7, y + 2),
+                fill=(96, 190, 245),
+                width=1.5,
+            )
 
 
 def _candle(pen, state, paint):
     pen.box(34, 106, 94, 116, GREY)
     if state == "spent":
-        pen.shape((30, 108), (36, 94), (56, 90), (60, 98), (72, 88), (90, 96), (98, 108), fill=paint)
+        pen.shape(
+            (30, 108), (36, 94), (56, 90), (60, 98), (72, 88), (90, 96), (98, 108), fill=paint
+        )
         pen.line((62, 92), (66, 82), width=4)
         pen.line((66, 76), (60, 62), (70, 50), (62, 34), fill=GREY, width=4)
         return
@@ -120,14 +201,35 @@ def _balloon(pen, state, paint):
         pen.oval(50, 32, 9, 12, _shade(paint, 1.5), line=None)
     elif state == "limp":
         pen.line((88, 100), (104, 108), (116, 104), width=2.5)
-        pen.shape((14, 108), (16, 90), (34, 80), (46, 86), (58, 78), (78, 92), (90, 98), (78, 112), (40, 116), fill=paint)
+        pen.shape(
+            (14, 108),
+            (16, 90),
+            (34, 80),
+            (46, 86),
+            (58, 78),
+            (78, 92),
+            (90, 98),
+            (78, 112),
+            (40, 116),
+            fill=paint,
+        )
         pen.line((30, 92), (40, 100), (34, 108), width=2)
         pen.line((52, 90), (60, 102), width=2)
     else:
-        for points in (((10, 100), (30, 88), (34, 104), (20, 114)), ((44, 112), (52, 92), (68, 98), (66, 115)),
-                       ((78, 106), (96, 86), (104, 100), (92, 114)), ((104, 116), (112, 106), (122, 116))):
+        for points in (
+            ((10, 100), (30, 88), (34, 104), (20, 114)),
+            ((44, 112), (52, 92), (68, 98), (66, 115)),
+            ((78, 106), (96, 86), (104, 100), (92, 114)),
+            ((104, 116), (112, 106), (122, 116)),
+        ):
             pen.shape(*points, fill=paint)
-        for x0, y0, x1, y1 in ((64, 44, 64, 20), (42, 52, 24, 34), (86, 52, 104, 34), (36, 72, 14, 68), (92, 72, 114, 68)):
+        for x0, y0, x1, y1 in (
+            (64, 44, 64, 20),
+            (42, 52, 24, 34),
+            (86, 52, 104, 34),
+            (36, 72, 14, 68),
+            (92, 72, 114, 68),
+        ):
             pen.line((x0, y0), (x1, y1), fill=(255, 120, 20), width=5)
 
 
@@ -171,9 +273,36 @@ def _plant(pen, state, paint):
 
 def _bread(pen, state, paint):
     pen.oval(64, 108, 60, 9, paint)
-    crust, crumb = {"fresh": ((206, 150, 84), (252, 236, 200)), "toasted": ((150, 90, 36), (216, 146, 62)), "burnt": (BLACK, (66, 58, 54))}[state]
-    pen.shape((28, 104), (28, 58), (18, 44), (26, 30), (64, 24), (102, 30), (110, 44), (100, 58), (100, 104), fill=crust)
-    pen.shape((36, 97), (36, 56), (28, 44), (34, 37), (64, 32), (94, 37), (100, 44), (92, 56), (92, 97), fill=crumb, line=None)
+    crust, crumb = {
+        "fresh": ((206, 150, 84), (252, 236, 200)),
+        "toasted": ((150, 90, 36), (216, 146, 62)),
+        "burnt": (BLACK, (66, 58, 54)),
+    }[state]
+    pen.shape(
+        (28, 104),
+        (28, 58),
+        (18, 44),
+        (26, 30),
+        (64, 24),
+        (102, 30),
+        (110, 44),
+        (100, 58),
+        (100, 104),
+        fill=crust,
+    )
+    pen.shape(
+        (36, 97),
+        (36, 56),
+        (28, 44),
+        (34, 37),
+        (64, 32),
+        (94, 37),
+        (100, 44),
+        (92, 56),
+        (92, 97),
+        fill=crumb,
+        line=None,
+    )
     if state == "toasted":
         for x in (46, 60, 74):
             pen.line((x, 50), (x + 8, 88), fill=crust, width=4)
@@ -206,11 +335,30 @@ def _paper(pen, state, paint):
         for y in (36, 52, 68, 84):
             pen.line((40, y), (92, y - 4), fill=WHITE, width=4)
     elif state == "crumpled":
-        pen.shape((30, 106), (18, 84), (26, 60), (44, 52), (62, 44), (84, 52), (106, 62), (108, 88), (94, 108), (62, 116), fill=paint)
-        for points in (((30, 106), (48, 84), (44, 52)), ((48, 84), (76, 76), (84, 52)), ((76, 76), (94, 108)), ((76, 76), (106, 62))):
+        pen.shape(
+            (30, 106),
+            (18, 84),
+            (26, 60),
+            (44, 52),
+            (62, 44),
+            (84, 52),
+            (106, 62),
+            (108, 88),
+            (94, 108),
+            (62, 116),
+            fill=paint,
+        )
+        for points in (
+            ((30, 106), (48, 84), (44, 52)),
+            ((48, 84), (76, 76), (84, 52)),
+            ((76, 76), (94, 108)),
+            ((76, 76), (106, 62)),
+        ):
             pen.line(*points, width=2)
     else:
-        pen.shape((20, 116), (30, 96), (50, 104), (64, 90), (80, 102), (98, 94), (110, 116), fill=BLACK)
+        pen.shape(
+            (20, 116), (30, 96), (50, 104), (64, 90), (80, 102), (98, 94), (110, 116), fill=BLACK
+        )
         pen.shape((42, 96), (52, 72), (66, 66), (74, 78), (90, 74), (84, 94), (62, 92), fill=paint)
         pen.line((42, 96), (52, 80), (64, 86), (74, 78), (86, 86), fill=ORANGE, width=5)
         pen.line((62, 58), (56, 44), (66, 32), (60, 18), fill=GREY, width=4)
@@ -224,7 +372,21 @@ def _umbrella(pen, state, paint):
         return
     pen.line((64, 50), (64, 106), (70, 114), (80, 112), (80, 104), width=5)
     if state == "open":
-        pen.shape((8, 62), (14, 36), (36, 16), (64, 8), (92, 16), (114, 36), (120, 62), (102, 54), (84, 62), (64, 54), (44, 62), (26, 54), fill=paint)
+        pen.shape(
+            (8, 62),
+            (14, 36),
+            (36, 16),
+            (64, 8),
+            (92, 16),
+            (114, 36),
+            (120, 62),
+            (102, 54),
+            (84, 62),
+            (64, 54),
+            (44, 62),
+            (26, 54),
+            fill=paint,
+        )
         pen.line((44, 60), (52, 30), (64, 8), (76, 30), (84, 60), width=2)
     else:
         pen.shape((64, 58), (40, 46), (12, 12), (30, 22), (36, 10), (64, 44), fill=paint)
@@ -233,13 +395,25 @@ def _umbrella(pen, state, paint):
         pen.line((64, 58), (106, 52), width=3)
 
 
-_DRAW = {"egg": _egg, "ice": _ice, "candle": _candle, "balloon": _balloon, "mug": _mug, "plant": _plant, "bread": _bread, "lamp": _lamp,
-         "paper": _paper, "umbrella": _umbrella}
+_DRAW = {
+    "egg": _egg,
+    "ice": _ice,
+    "candle": _candle,
+    "balloon": _balloon,
+    "mug": _mug,
+    "plant": _plant,
+    "bread": _bread,
+    "lamp": _lamp,
+    "paper": _paper,
+    "umbrella": _umbrella,
+}
 
 
 @cache
 def sprite(kind: str, state: str, colour: str, dark: bool) -> np.ndarray:
-    """The drawing of one object, by day or in the dark: (SPRITE, SPRITE, 4) float32, premultiplied RGBA in 0..1."""
+    """The drawing of one object, by day or in the dark: (SPRITE, SPRITE, 4) float32, premultiplied
+    RGBA in 0..1.
+    """
     pen = Pen()
     _DRAW[kind](pen, state, PAINT[colour])
     image = np.asarray(pen.image.resize((SPRITE, SPRITE), Image.Resampling.BOX), np.float32) / 255
@@ -250,7 +424,9 @@ def sprite(kind: str, state: str, colour: str, dark: bool) -> np.ndarray:
 def _sky(draw, rng, top, bottom, night, width, ground):
     for y in range(ground):
         mix = y / ground
-        draw.line([(0, y), (width, y)], fill=tuple(int(a + (b - a) * mix) for a, b in zip(top, bottom)))
+        draw.line(
+            [(0, y), (width, y)], fill=tuple(int(a + (b - a) * mix) for a, b in zip(top, bottom))
+        )
     if night:
         for _ in range(90):
             x, y, r = rng.uniform(0, width), rng.uniform(0, ground * 0.8), rng.uniform(1.5, 4)
@@ -266,14 +442,21 @@ def _sky(draw, rng, top, bottom, night, width, ground):
 
 @lru_cache(maxsize=64)
 def panorama(place: str, light: str, variant: int) -> np.ndarray:
-    """The background of one place and light: (384, 768, 3) float32 in 0..1. ``variant`` moves trees, windows, stars."""
+    """The background of one place and light: (384, 768, 3) float32 in 0..1.
+
+    ``variant`` moves trees, windows, stars.
+    """
     rng = random.Random(f"{place}/{light}/{variant}")
     night = light == "night"
     scale = 2
     width, height, ground = PANORAMA[0] * scale, PANORAMA[1] * scale, GROUND * scale
     image = Image.new("RGB", (width, height))
     draw = ImageDraw.Draw(image)
-    dim = (lambda c: (int(c[0] * 0.26), int(c[1] * 0.29), int(c[2] * 0.44 + 8))) if night else (lambda c: c)
+    dim = (
+        (lambda c: (int(c[0] * 0.26), int(c[1] * 0.29), int(c[2] * 0.44 + 8)))
+        if night
+        else (lambda c: c)
+    )
     sky = ((8, 10, 40), (30, 34, 84)) if night else ((96, 176, 244), (206, 234, 252))
     step = lambda low, high: int(rng.uniform(low, high)) * scale  # noqa: E731
     if place == "kitchen":
@@ -281,11 +464,20 @@ def panorama(place: str, light: str, variant: int) -> np.ndarray:
         for x in range(0, width, 48 * scale):
             for y in range(0, ground, 48 * scale):
                 if (x + y) // (48 * scale) % 2:
-                    draw.rectangle([x, y, x + 48 * scale, y + 48 * scale], fill=dim((240, 196, 120)))
+                    draw.rectangle(
+                        [x, y, x + 48 * scale, y + 48 * scale], fill=dim((240, 196, 120))
+                    )
         x = step(10, 60)
         while x < width:
-            draw.rectangle([x, 20 * scale, x + 90 * scale, 110 * scale], fill=dim((170, 104, 56)), outline=dim((90, 50, 26)), width=6)
-            draw.ellipse([x + 72 * scale, 60 * scale, x + 80 * scale, 68 * scale], fill=dim((250, 220, 120)))
+            draw.rectangle(
+                [x, 20 * scale, x + 90 * scale, 110 * scale],
+                fill=dim((170, 104, 56)),
+                outline=dim((90, 50, 26)),
+                width=6,
+            )
+            draw.ellipse(
+                [x + 72 * scale, 60 * scale, x + 80 * scale, 68 * scale], fill=dim((250, 220, 120))
+            )
             x += step(150, 220)
         floor, edge = (190, 190, 196), (120, 120, 128)
     elif place == "stage":
@@ -294,7 +486,10 @@ def panorama(place: str, light: str, variant: int) -> np.ndarray:
             draw.rectangle([x, 0, x + 14 * scale, ground], fill=dim((160, 30, 90)))
         x = step(20, 120)
         while x < width:
-            draw.polygon([(x, 0), (x + 20 * scale, 0), (x + 80 * scale, ground), (x - 60 * scale, ground)], fill=dim((226, 150, 190)))
+            draw.polygon(
+                [(x, 0), (x + 20 * scale, 0), (x + 80 * scale, ground), (x - 60 * scale, ground)],
+                fill=dim((226, 150, 190)),
+            )
             x += step(190, 260)
         floor, edge = (200, 132, 66), (120, 70, 30)
     else:
@@ -302,11 +497,24 @@ def panorama(place: str, light: str, variant: int) -> np.ndarray:
         if place == "street":
             x = -step(0, 60)
             while x < width:
-                w, h, tone = step(70, 120), step(100, 200), rng.choice(((150, 110, 104), (128, 128, 140), (176, 150, 120)))
-                draw.rectangle([x, ground - h, x + w, ground], fill=dim(tone), outline=dim((60, 56, 60)), width=4)
+                w, h, tone = (
+                    step(70, 120),
+                    step(100, 200),
+                    rng.choice(((150, 110, 104), (128, 128, 140), (176, 150, 120))),
+                )
+                draw.rectangle(
+                    [x, ground - h, x + w, ground],
+                    fill=dim(tone),
+                    outline=dim((60, 56, 60)),
+                    width=4,
+                )
                 for wx in range(x + 12 * scale, x + w - 16 * scale, 26 * scale):
                     for wy in range(ground - h + 14 * scale, ground - 20 * scale, 34 * scale):
-                        pane = (255, 226, 120) if night and rng.random() < 0.6 else dim((200, 226, 240))
+                        pane = (
+                            (255, 226, 120)
+                            if night and rng.random() < 0.6
+                            else dim((200, 226, 240))
+                        )
                         draw.rectangle([wx, wy, wx + 14 * scale, wy + 20 * scale], fill=pane)
                 x += w
             floor, edge = (92, 92, 98), (214, 214, 214)
@@ -314,12 +522,26 @@ def panorama(place: str, light: str, variant: int) -> np.ndarray:
             x = step(0, 80)
             while x < width:
                 r = step(30, 46)
-                draw.rectangle([x - 8 * scale, ground - 80 * scale, x + 8 * scale, ground], fill=dim((120, 76, 40)))
-                draw.ellipse([x - r, ground - 80 * scale - 1.5 * r, x + r, ground - 60 * scale], fill=dim((30, 124, 52)))
+                draw.rectangle(
+                    [x - 8 * scale, ground - 80 * scale, x + 8 * scale, ground],
+                    fill=dim((120, 76, 40)),
+                )
+                draw.ellipse(
+                    [x - r, ground - 80 * scale - 1.5 * r, x + r, ground - 60 * scale],
+                    fill=dim((30, 124, 52)),
+                )
                 x += step(90, 150)
             for x in range(0, width, 26 * scale):
-                draw.polygon([(x, ground), (x, ground - 36 * scale), (x + 9 * scale, ground - 46 * scale),
-                              (x + 18 * scale, ground - 36 * scale), (x + 18 * scale, ground)], fill=dim((250, 250, 244)))
+                draw.polygon(
+                    [
+                        (x, ground),
+                        (x, ground - 36 * scale),
+                        (x + 9 * scale, ground - 46 * scale),
+                        (x + 18 * scale, ground - 36 * scale),
+                        (x + 18 * scale, ground),
+                    ],
+                    fill=dim((250, 250, 244)),
+                )
             floor, edge = (96, 186, 74), (60, 140, 50)
         elif place == "beach":
             draw.rectangle([0, ground - 70 * scale, width, ground], fill=dim((20, 130, 200)))
@@ -328,30 +550,57 @@ def panorama(place: str, light: str, variant: int) -> np.ndarray:
                 draw.line([(x, y), (x + 50 * scale, y)], fill=dim((190, 230, 250)), width=5)
             x = step(40, 160)
             while x < width:
-                draw.line([(x, ground), (x + 16 * scale, ground - 130 * scale)], fill=dim((140, 90, 50)), width=11 * scale)
+                draw.line(
+                    [(x, ground), (x + 16 * scale, ground - 130 * scale)],
+                    fill=dim((140, 90, 50)),
+                    width=11 * scale,
+                )
                 for dx, dy in ((-60, 6), (-44, -30), (0, -46), (44, -30), (60, 6)):
                     tip = (x + 16 * scale + dx * scale, ground - 130 * scale + dy * scale)
-                    draw.line([(x + 16 * scale, ground - 130 * scale), tip], fill=dim((40, 150, 70)), width=10 * scale)
+                    draw.line(
+                        [(x + 16 * scale, ground - 130 * scale), tip],
+                        fill=dim((40, 150, 70)),
+                        width=10 * scale,
+                    )
                 x += step(200, 300)
             floor, edge = (244, 214, 142), (220, 184, 108)
         else:
             x = -step(0, 100)
             while x < width:
                 w, h = step(180, 260), step(90, 150)
-                draw.polygon([(x, ground), (x + w // 2, ground - h), (x + w, ground)], fill=dim((120, 140, 176)))
-                draw.polygon([(x + w // 3, ground - 2 * h // 3), (x + w // 2, ground - h), (x + 2 * w // 3, ground - 2 * h // 3)],
-                             fill=dim((250, 252, 255)))
+                draw.polygon(
+                    [(x, ground), (x + w // 2, ground - h), (x + w, ground)],
+                    fill=dim((120, 140, 176)),
+                )
+                draw.polygon(
+                    [
+                        (x + w // 3, ground - 2 * h // 3),
+                        (x + w // 2, ground - h),
+                        (x + 2 * w // 3, ground - 2 * h // 3),
+                    ],
+                    fill=dim((250, 252, 255)),
+                )
                 x += w // 2
             x = step(20, 80)
             while x < width:
                 for level in (0, 24, 48):
-                    draw.polygon([(x - (32 - level // 3) * scale, ground - level * scale), (x, ground - (44 + level) * scale),
-                                  (x + (32 - level // 3) * scale, ground - level * scale)], fill=dim((24, 92, 70)))
+                    draw.polygon(
+                        [
+                            (x - (32 - level // 3) * scale, ground - level * scale),
+                            (x, ground - (44 + level) * scale),
+                            (x + (32 - level // 3) * scale, ground - level * scale),
+                        ],
+                        fill=dim((24, 92, 70)),
+                    )
                 x += step(110, 170)
             floor, edge = (240, 246, 255), (200, 214, 236)
     draw.rectangle([0, ground, width, height], fill=dim(floor))
     draw.rectangle([0, ground, width, ground + 8 * scale], fill=dim(edge))
     for _ in range(70):
-        x, y, w = rng.uniform(0, width), rng.uniform(ground + 24 * scale, height), rng.uniform(10, 30) * scale
+        x, y, w = (
+            rng.uniform(0, width),
+            rng.uniform(ground + 24 * scale, height),
+            rng.uniform(10, 30) * scale,
+        )
         draw.line([(x, y), (x + w, y)], fill=dim(edge), width=7)
     return np.asarray(image.resize(PANORAMA, Image.Resampling.BOX), np.float32) / 255

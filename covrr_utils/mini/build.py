@@ -1,12 +1,15 @@
-"""Builds the mini benchmark: ``python -m covrr_utils.mini.build`` writes ``data/mini/`` from nothing but a seed.
+"""Builds the mini benchmark: ``python -m covrr_utils.mini.build`` writes ``data/mini/`` from
+nothing but a seed.
 
-Two splits, ``test`` and ``val``, each with its own videos, triplets and declared gallery. Labels have the layout of the real CoVR-R
-file, with our own fields beside it. Every triplet brings its hard distractors into the gallery:
+Two splits, ``test`` and ``val``, each with its own videos, triplets and declared gallery. Labels
+have the layout of the real CoVR-R file, with our own fields beside it. Every triplet brings its
+hard distractors into the gallery:
 
 - ``literal``: the edit taken at its word, without its after-effects
 - ``effect_only``: the after-effects, without what the edit itself asks for
 - ``other_object``: the target's scene with another object
-- ``near``: the target with one other attribute changed (fills up to three where an explicit edit has no after-effects)
+- ``near``: the target with one other attribute changed (fills up to three where an explicit edit
+  has no after-effects)
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from covrr_utils import paths
+from covrr_utils.files import write_atomically, write_json
 from covrr_utils.mini.render import FPS, SIZE, render
 from covrr_utils.mini.world import (
     ATTRIBUTES,
@@ -38,10 +42,12 @@ from covrr_utils.mini.world import (
     random_shot,
     settle,
 )
-from covrr_utils.store import write_atomically, write_json
 
-SPLITS = {"test": (400, 2100, 20260320), "val": (100, 560, 20260321)}  # triplets, gallery size, seed
+# triplets, gallery size, seed
+SPLITS = {"test": (400, 2100, 20260320), "val": (100, 560, 20260321)}
+
 IMPLICIT_SHARE = 0.6
+
 HARD_DISTRACTORS = 3
 
 
@@ -57,14 +63,22 @@ class MiniTriplet:
 
     @property
     def tags(self) -> list[str]:
-        changed = {name for name in ATTRIBUTES if getattr(self.reference, name) != getattr(self.target, name)}
+        changed = {
+            name
+            for name in ATTRIBUTES
+            if getattr(self.reference, name) != getattr(self.target, name)
+        }
         tags = {"state": {"state"}, "temporal": {"action", "tempo"}, "camera": {"camera"}}
         found = [tag for tag, names in tags.items() if names & changed]
         return found + (["implicit"] if self.edit.implicit else ["explicit"])
 
 
-def distractors(reference: Shot, edit: Edit, target: Shot, rng: random.Random) -> tuple[tuple[str, Shot], ...]:
-    """At least `HARD_DISTRACTORS` distinct shots, each unlike reference and target, that a keyword match would take."""
+def distractors(
+    reference: Shot, edit: Edit, target: Shot, rng: random.Random
+) -> tuple[tuple[str, Shot], ...]:
+    """At least `HARD_DISTRACTORS` distinct shots, each unlike reference and target, that a keyword
+    match would take.
+    """
     found: list[tuple[str, Shot]] = []
 
     def add(kind: str, shot: Shot) -> None:
@@ -74,11 +88,21 @@ def distractors(reference: Shot, edit: Edit, target: Shot, rng: random.Random) -
     if edit.implicit:
         named = literal(reference, edit)
         add("literal", settle(named))
-        asked = {name: getattr(reference, name) for name in ATTRIBUTES if getattr(named, name) != getattr(reference, name)}
+        asked = {
+            name: getattr(reference, name)
+            for name in ATTRIBUTES
+            if getattr(named, name) != getattr(reference, name)
+        }
         add("effect_only", settle(replace(target, **asked)))
     kind = rng.choice([kind for kind in KINDS if kind != target.kind])
     add("other_object", settle(replace(target, kind=kind, state=rng.choice(KINDS[kind]))))
-    values = {"state": KINDS[target.kind], "colour": COLOURS, "place": PLACES, "light": LIGHTS, "camera": CAMERAS}
+    values = {
+        "state": KINDS[target.kind],
+        "colour": COLOURS,
+        "place": PLACES,
+        "light": LIGHTS,
+        "camera": CAMERAS,
+    }
     while len(found) < HARD_DISTRACTORS:
         name = rng.choice(sorted(values))
         add("near", settle(replace(target, **{name: rng.choice(values[name])})))
@@ -86,7 +110,10 @@ def distractors(reference: Shot, edit: Edit, target: Shot, rng: random.Random) -
 
 
 def plan(split: str) -> tuple[list[MiniTriplet], list[Shot]]:
-    """The triplets of a split and its gallery shots, all distinct, in the order of their ids. No rendering."""
+    """The triplets of a split and its gallery shots, all distinct, in the order of their ids.
+
+    No rendering.
+    """
     count, size, seed = SPLITS[split]
     rng = random.Random(seed)
     triplets: list[MiniTriplet] = []
@@ -96,11 +123,19 @@ def plan(split: str) -> tuple[list[MiniTriplet], list[Shot]]:
         if reference in taken or target in taken:
             continue
         sentence = rng.choice(edit.wordings(reference))
-        triplets.append(MiniTriplet(reference, edit, sentence, target, distractors(reference, edit, target, rng)))
+        triplets.append(
+            MiniTriplet(
+                reference, edit, sentence, target, distractors(reference, edit, target, rng)
+            )
+        )
         taken |= {reference, target}
     shots: dict[Shot, None] = {}
     for triplet in triplets:
-        shots.update(dict.fromkeys([triplet.reference, triplet.target, *(shot for _, shot in triplet.distractors)]))
+        shots.update(
+            dict.fromkeys(
+                [triplet.reference, triplet.target, *(shot for _, shot in triplet.distractors)]
+            )
+        )
     while len(shots) < size:
         shots[random_shot(rng)] = None
     ordered = list(shots)
@@ -119,12 +154,18 @@ def clip_seed(split: str, number: int) -> int:
 
 
 def write_video(path: Path, frames) -> None:
-    """Encode uint8 frames (T, H, W, 3) as H.264; one thread and no timestamps, so the same frames give the same file."""
+    """Encode uint8 frames (T, H, W, 3) as H.264; one thread and no timestamps, so the same frames
+    give the same file.
+    """
     import av
 
     file = io.BytesIO()
     with av.open(file, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream("libx264", rate=Fraction(FPS), options={"crf": "28", "preset": "veryslow", "threads": "1"})
+        stream = container.add_stream(
+            "libx264",
+            rate=Fraction(FPS),
+            options={"crf": "28", "preset": "veryslow", "threads": "1"},
+        )
         stream.width, stream.height, stream.pix_fmt = SIZE, SIZE, "yuv420p"
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
@@ -156,23 +197,43 @@ def label_row(number: int, triplet: MiniTriplet, ids: dict[Shot, str]) -> dict:
 
 
 def build(folder: Path) -> None:
-    """Write both splits below ``folder``: labels, galleries, shots (what each clip shows), descriptors and videos."""
+    """Write both splits below ``folder``: labels, galleries, shots (what each clip shows),
+    descriptors and videos.
+    """
     for split in SPLITS:
         triplets, shots = plan(split)
         ids = {shot: f"{split}/{number:04d}" for number, shot in enumerate(shots)}
         (folder / "videos" / split).mkdir(parents=True, exist_ok=True)
         name = "mini" if split == "test" else f"mini-{split}"
-        write_json(folder / f"{split}.json", [{"mini": [label_row(n, t, ids) for n, t in enumerate(triplets)]}])
+        write_json(
+            folder / f"{split}.json",
+            [{"mini": [label_row(n, t, ids) for n, t in enumerate(triplets)]}],
+        )
         write_json(folder / f"{split}_gallery.json", list(ids.values()), indent=None)
-        write_json(folder / f"{split}_shots.json", {ids[shot]: astuple(shot) for shot in shots}, indent=None)
+        write_json(
+            folder / f"{split}_shots.json",
+            {ids[shot]: astuple(shot) for shot in shots},
+            indent=None,
+        )
         descriptor = {
-            "name": name, "kind": "mini", "labels": f"{split}.json", "gallery": f"{split}_gallery.json", "gallery_name": f"all clips of mini {split}",
-            "videos": "videos", "extension": ".mp4", "exclude_reference": True,
-            "description": f"The rendered mini benchmark, {split} split: {len(triplets)} triplets, {len(shots)} clips.",
+            "name": name,
+            "kind": "mini",
+            "labels": f"{split}.json",
+            "gallery": f"{split}_gallery.json",
+            "gallery_name": f"all clips of mini {split}",
+            "videos": "videos",
+            "extension": ".mp4",
+            "exclude_reference": True,
+            "description": (
+                f"The rendered mini benchmark, {split} split: {len(triplets)} triplets,"
+                f" {len(shots)} clips."
+            ),
         }
         write_json(folder / f"{name}.benchmark.json", descriptor)
         for number, shot in enumerate(tqdm(shots, desc=f"render {split}")):
-            write_video(folder / "videos" / f"{ids[shot]}.mp4", render(shot, clip_seed(split, number)))
+            write_video(
+                folder / "videos" / f"{ids[shot]}.mp4", render(shot, clip_seed(split, number))
+            )
 
 
 def shots_of(split: str) -> dict[str, Shot]:
@@ -182,8 +243,12 @@ def shots_of(split: str) -> dict[str, Shot]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m covrr_utils.mini.build", description=__doc__.splitlines()[0])
-    parser.add_argument("--to", type=Path, default=paths.mini_dir(), help="folder to write (default: data/mini)")
+    parser = argparse.ArgumentParser(
+        prog="python -m covrr_utils.mini.build", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "--to", type=Path, default=paths.mini_dir(), help="folder to write (default: data/mini)"
+    )
     build(parser.parse_args().to)
 
 

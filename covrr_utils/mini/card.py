@@ -1,7 +1,8 @@
-"""Writes a mini backbone's model card from what is so: its configuration, its recipe, and its accuracies, measured now.
+"""Writes a mini backbone's model card from what is so: its configuration, its recipe, and its
+accuracies, measured now.
 
-``python -m covrr_utils.mini.card mini-3m`` measures on both splits (from the store where it is filled) and writes ``README.md`` and
-``accuracy.csv`` into the checkpoint folder.
+``python -m covrr_utils.mini.card mini-3m`` measures on both splits (from the store where it is
+filled) and writes ``README.md`` and ``accuracy.csv`` into the checkpoint folder.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import argparse
 import pandas as pd
 
 from covrr_utils import paths
+from covrr_utils.files import write_atomically
 from covrr_utils.mini.model import HEADS_WEIGHT, RECIPES, Recipe
-from covrr_utils.store import write_atomically
 
 CARD = """---
 license: apache-2.0
@@ -93,16 +94,35 @@ def markdown(table: pd.DataFrame) -> str:
 def stage_table(recipe: Recipe) -> pd.DataFrame:
     """The training, stage by stage."""
     rows = [
-        (number, stage.task, f"{stage.steps:,}", stage.batch, f"{stage.rate:g}", f"{stage.vision_rate:g}")
+        (
+            number,
+            stage.task,
+            f"{stage.steps:,}",
+            stage.batch,
+            f"{stage.rate:g}",
+            f"{stage.vision_rate:g}",
+        )
         for number, stage in enumerate(recipe.stages, 1)
     ]
-    return pd.DataFrame(rows, columns=["stage", "task", "steps", "clips per step", "peak learning rate", "of it for the vision tower"])
+    return pd.DataFrame(
+        rows,
+        columns=[
+            "stage",
+            "task",
+            "steps",
+            "clips per step",
+            "peak learning rate",
+            "of it for the vision tower",
+        ],
+    )
 
 
 def accuracies(name: str) -> pd.DataFrame:
-    """Share of attributes stated rightly: one row per split and kind of text, one column per attribute, and the mean."""
-    from covrr_utils.config import RunConfig
-    from covrr_utils.experiment import Run
+    """Share of attributes stated rightly: one row per split and kind of text, one column per
+    attribute, and the mean.
+    """
+    from covrr_utils.experiments.config import RunConfig
+    from covrr_utils.experiments.run import Run
     from covrr_utils.mini import accuracy
 
     rows = []
@@ -117,24 +137,42 @@ def card(name: str, measured: pd.DataFrame, parameters: int) -> str:
     from covrr_utils.mini.world import CAUSES, WORDINGS
 
     recipe = RECIPES[name]
-    shown = measured.apply(lambda column: column.map("{:.3f}".format) if pd.api.types.is_numeric_dtype(column) else column)
+    shown = measured.apply(
+        lambda column: (
+            column.map("{:.3f}".format) if pd.api.types.is_numeric_dtype(column) else column
+        )
+    )
     return CARD.format(
-        name=name, parameters=parameters, recipe=recipe, key_value=recipe.text_heads // 2, stages=markdown(stage_table(recipe)),
-        clips=sum(stage.steps * stage.batch for stage in recipe.stages), heads=HEADS_WEIGHT, accuracies=markdown(shown),
-        explicit=len(WORDINGS) - len(CAUSES), implicit=len(CAUSES),
+        name=name,
+        parameters=parameters,
+        recipe=recipe,
+        key_value=recipe.text_heads // 2,
+        stages=markdown(stage_table(recipe)),
+        clips=sum(stage.steps * stage.batch for stage in recipe.stages),
+        heads=HEADS_WEIGHT,
+        accuracies=markdown(shown),
+        explicit=len(WORDINGS) - len(CAUSES),
+        implicit=len(CAUSES),
     )
 
 
 def main() -> None:
-    from covrr_utils.backbone import Backbone
+    from covrr_utils.backbones.backbone import Backbone
 
-    parser = argparse.ArgumentParser(prog="python -m covrr_utils.mini.card", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m covrr_utils.mini.card", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("name", choices=sorted(RECIPES), help="which backbone")
     name = parser.parse_args().name
     measured = accuracies(name).round(6)
     folder = paths.backbones_dir() / name
-    write_atomically(folder / "accuracy.csv", measured.to_csv(index=False, lineterminator="\n").encode())
-    write_atomically(folder / "README.md", card(name, measured, Backbone.load(name, device="cpu").parameters()).encode())
+    write_atomically(
+        folder / "accuracy.csv", measured.to_csv(index=False, lineterminator="\n").encode()
+    )
+    write_atomically(
+        folder / "README.md",
+        card(name, measured, Backbone.load(name, device="cpu").parameters()).encode(),
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""Writes the mini judge's card from what is so: its recipe, and how far it agrees with the exact judge, measured now.
+"""Writes the mini judge's card from what is so: its recipe, and how far it agrees with the exact
+judge, measured now.
 
-``python -m covrr_utils.mini.judge_card`` judges the traces of every mini backbone, as written and spoiled on purpose (what was judged before
-is taken from the store), and writes ``README.md``, ``agreement.csv`` and ``dimensions.csv`` into the judge's folder.
+``python -m covrr_utils.mini.judge_card`` judges the traces of every mini backbone, as written and
+spoiled on purpose (what was judged before is taken from the store), and writes ``README.md``,
+``agreement.csv`` and ``dimensions.csv`` into the judge's folder.
 """
 
 from __future__ import annotations
@@ -13,22 +15,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from covrr_utils import metrics, paths
-from covrr_utils.judges import Case, SlotsJudge, Verdict
+from covrr_utils import paths
+from covrr_utils.files import write_atomically
+from covrr_utils.judging.judges import Case, SlotsJudge, Verdict
+from covrr_utils.judging.rubric import DIMENSIONS, RUBRIC_VERSION
 from covrr_utils.mini.card import markdown, stage_table
-from covrr_utils.mini.judging import JUDGEMENTS, rubric_scores
+from covrr_utils.mini.judgements import JUDGEMENTS, rubric_scores
 from covrr_utils.mini.model import JUDGE_RECIPES
-from covrr_utils.rubric import DIMENSIONS, RUBRIC_VERSION
-from covrr_utils.store import write_atomically
-from covrr_utils.traces import ReasoningTrace
+from covrr_utils.retrieval import metrics
+from covrr_utils.traces.trace import ReasoningTrace
 
 if TYPE_CHECKING:
-    from covrr_utils.backbone import Backbone
-    from covrr_utils.experiment import Run
+    from covrr_utils.backbones.backbone import Backbone
+    from covrr_utils.experiments.run import Run
 
 NAME = "mini-judge"
+
 ALL = "all of these"
+
 SPOILED = 100  # traces of each kind of sabotage
+
 CARD = """---
 license: apache-2.0
 library_name: transformers
@@ -88,34 +94,54 @@ far more of those with like changes.
 
 
 def measured() -> tuple[pd.DataFrame, pd.DataFrame]:
-    """How far the judge agrees with ``slots`` and its truth, by backbone and kind of trace; and the share of right numbers by dimension."""
-    from covrr_utils.backbone import Backbone, backbones
-    from covrr_utils.config import RunConfig
-    from covrr_utils.experiment import Run
+    """How far the judge agrees with ``slots`` and its truth, by backbone and kind of trace; and the
+    share of right numbers by dimension.
+    """
+    from covrr_utils.backbones.backbone import Backbone, list_backbones
+    from covrr_utils.experiments.config import RunConfig
+    from covrr_utils.experiments.run import Run
 
     model, rows, everything = Backbone.load(NAME, device="cpu"), [], []
-    for backbone in backbones():
+    for backbone in list_backbones():
         kinds = heard(Run(RunConfig(benchmark="mini", backbone=backbone)), model)
-        rows += [{"backbone": backbone, "traces": kind} | agreement_of(pairs) for kind, pairs in kinds.items()]
+        rows += [
+            {"backbone": backbone, "traces": kind} | agreement_of(pairs)
+            for kind, pairs in kinds.items()
+        ]
         everything += kinds[ALL]
-    right = {name: sum(verdict.parts[name] == rubric_scores(case.trace, case.gold)[name] for case, verdict in everything) for name in DIMENSIONS}
-    shares = pd.DataFrame({"dimension": list(right), "right": [count / len(everything) for count in right.values()]})
+    right = {
+        name: sum(
+            verdict.parts[name] == rubric_scores(case.trace, case.gold)[name]
+            for case, verdict in everything
+        )
+        for name in DIMENSIONS
+    }
+    shares = pd.DataFrame(
+        {"dimension": list(right), "right": [count / len(everything) for count in right.values()]}
+    )
     return pd.DataFrame(rows).round(6), shares.round(6)
 
 
 def heard(run: Run, model: Backbone) -> dict[str, list[tuple[Case, Verdict]]]:
-    """The cases of a run's two_stage and the judge's verdicts on them, by kind of trace; the last kind is all of them together.
+    """The cases of a run's two_stage and the judge's verdicts on them, by kind of trace; the last
+    kind is all of them together.
 
-    Another's traces are also shown apart: those in which almost the same slots change as in the right one (at most one differs), and the others.
+    Another's traces are also shown apart: those in which almost the same slots change as in the
+    right one (at most one differs), and the others.
     """
-    from covrr_utils.model_judge import backbone_judge
-    from covrr_utils.scoring import cases, judged, sabotaged
+    from covrr_utils.judging.model_judge import backbone_judge
+    from covrr_utils.judging.sabotage import sabotaged
+    from covrr_utils.judging.scoring import cases, judged
 
     judge, found = backbone_judge(model, run.clip), {}
     for kind, traces in sabotaged(cases(run, "two_stage")).items():
         if kind != "empty":  # 0 under every judge, without being asked
             asked = traces if kind == "as written" else traces[:SPOILED]
-            found[kind] = [(case, verdict) for case, verdict in zip(asked, judged(judge, asked)) if verdict.score is not None]
+            found[kind] = [
+                (case, verdict)
+                for case, verdict in zip(asked, judged(judge, asked))
+                if verdict.score is not None
+            ]
     everything = [pair for pairs in found.values() for pair in pairs]
     alike = [len(changing(case.trace) ^ changing(case.gold)) <= 1 for case, _ in found["another's"]]
     for name, wanted in (("another's, like changes", True), ("another's, other changes", False)):
@@ -130,13 +156,26 @@ def changing(trace: ReasoningTrace) -> set[str]:
 
 def agreement_of(pairs: Sequence[tuple[Case, Verdict]]) -> dict[str, float | int]:
     """How far the verdicts agree with ``slots`` and with the numbers that the gold trace asks for."""
-    scores, exact = [verdict.score for _, verdict in pairs], [SlotsJudge().verdict(case).score for case, _ in pairs]
+    scores, exact = (
+        [verdict.score for _, verdict in pairs],
+        [SlotsJudge().verdict(case).score for case, _ in pairs],
+    )
     truths = [rubric_scores(case.trace, case.gold) for case, _ in pairs]
     rho, low, high = metrics.rank_correlation(scores, exact)
-    right = [verdict.parts[name] == truth[name] for (_, verdict), truth in zip(pairs, truths) for name in DIMENSIONS]
+    right = [
+        verdict.parts[name] == truth[name]
+        for (_, verdict), truth in zip(pairs, truths)
+        for name in DIMENSIONS
+    ]
     return {
-        "n": len(pairs), "score": float(np.mean(scores)), "truth": float(np.mean([list(truth.values()) for truth in truths])),
-        "slots": float(np.mean(exact)), "rho": rho, "low": low, "high": high, "numbers right": float(np.mean(right)),
+        "n": len(pairs),
+        "score": float(np.mean(scores)),
+        "truth": float(np.mean([list(truth.values()) for truth in truths])),
+        "slots": float(np.mean(exact)),
+        "rho": rho,
+        "low": low,
+        "high": high,
+        "numbers right": float(np.mean(right)),
         "7 or more": float(np.mean([score >= 7 for score in scores])),
     }
 
@@ -146,30 +185,50 @@ def card(agreement: pd.DataFrame, dimensions: pd.DataFrame, parameters: int, sec
     recipe = JUDGE_RECIPES[NAME]
     clips = sum(stage.steps * stage.batch for stage in recipe.stages)
     return CARD.format(
-        name=NAME, beginning=recipe.beginning, version=RUBRIC_VERSION, parameters=parameters, minutes=round(seconds / 60),
-        stages=markdown(stage_table(recipe)), judgements=clips * JUDGEMENTS, clips=clips, each=JUDGEMENTS, spoiled=SPOILED,
-        agreement=markdown(_shown(agreement)), dimensions=markdown(_shown(dimensions)),
+        name=NAME,
+        beginning=recipe.beginning,
+        version=RUBRIC_VERSION,
+        parameters=parameters,
+        minutes=round(seconds / 60),
+        stages=markdown(stage_table(recipe)),
+        judgements=clips * JUDGEMENTS,
+        clips=clips,
+        each=JUDGEMENTS,
+        spoiled=SPOILED,
+        agreement=markdown(_shown(agreement)),
+        dimensions=markdown(_shown(dimensions)),
     )
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
     """Numbers with two decimals, shares with three, as texts; a dash where there is no number."""
+
     def text(name: str, value: object) -> str:
         if not isinstance(value, float):
             return str(value)
-        return "–" if value != value else f"{value:.3f}" if "right" in name or "more" in name else f"{value:.2f}"
+        return (
+            "–"
+            if value != value
+            else f"{value:.3f}"
+            if "right" in name or "more" in name
+            else f"{value:.2f}"
+        )
 
     return table.apply(lambda column: column.map(lambda value: text(str(column.name), value)))
 
 
 def main() -> None:
-    from covrr_utils.backbone import Backbone
+    from covrr_utils.backbones.backbone import Backbone
 
     agreement, dimensions = measured()
     folder = paths.judges_dir() / NAME
     seconds = json.loads((folder / "training.jsonl").read_text().splitlines()[-1])["seconds"]
-    write_atomically(folder / "agreement.csv", agreement.to_csv(index=False, lineterminator="\n").encode())
-    write_atomically(folder / "dimensions.csv", dimensions.to_csv(index=False, lineterminator="\n").encode())
+    write_atomically(
+        folder / "agreement.csv", agreement.to_csv(index=False, lineterminator="\n").encode()
+    )
+    write_atomically(
+        folder / "dimensions.csv", dimensions.to_csv(index=False, lineterminator="\n").encode()
+    )
     text = card(agreement, dimensions, Backbone.load(NAME, device="cpu").parameters(), seconds)
     write_atomically(folder / "README.md", text.encode())
 

@@ -1,6 +1,7 @@
 """The training stream: freshly rendered clips, and what is asked about each.
 
-Questions are written with the method's own prompts. No shot that any clip of the benchmark shows occurs, before or after an edit.
+Questions are written with the method's own prompts. No shot that any clip of the benchmark shows
+occurs, before or after an edit.
 """
 
 from __future__ import annotations
@@ -13,24 +14,39 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from covrr_utils import prompts
-from covrr_utils.mini import judging
+from covrr_utils.mini import judgements
 from covrr_utils.mini.build import held_out_shots
 from covrr_utils.mini.render import SECONDS, TOTAL_FRAMES, render
-from covrr_utils.mini.world import ATTRIBUTES, VALUES, Shot, gold_trace, random_edit, random_pair, random_shot
+from covrr_utils.mini.world import (
+    ATTRIBUTES,
+    VALUES,
+    Shot,
+    gold_trace,
+    random_edit,
+    random_pair,
+    random_shot,
+)
+from covrr_utils.reasoning import prompts
 
 MODEL_FPS = 4.0
+
 FRAME_INDICES = np.linspace(0, TOTAL_FRAMES - 1, int(SECONDS * MODEL_FPS)).round().astype(int)
+
 ROOM = (56, 112, 112, 88, 136)  # tokens set aside for each question of `questions`
-JUDGING_ROOM = (288,) * judging.JUDGEMENTS
+
+JUDGING_ROOM = (288,) * judgements.JUDGEMENTS
+
 SECOND_STAGE_EVERY = 3  # batches; writing out a trace that is given is the easiest of the tasks
 
 
-def questions(rng: random.Random, held_out: frozenset, second_stage: bool) -> tuple[Shot, list[tuple[str, str]]]:
-    """One clip's shot and what is asked about it: a list of (prompt, answer). No shot of ``held_out`` occurs, before or after an edit.
+def questions(
+    rng: random.Random, held_out: frozenset, second_stage: bool
+) -> tuple[Shot, list[tuple[str, str]]]:
+    """One clip's shot and what is asked about it: a list of (prompt, answer). No shot of
+    ``held_out`` occurs, before or after an edit.
 
-    Explicit edits are seen as direct description after the edit and as traces; implicit edits as traces and as trace-to-description,
-    never as direct description.
+    Explicit edits are seen as direct description after the edit and as traces; implicit edits as
+    traces and as trace-to-description, never as direct description.
     """
     while True:
         shot, edit, after = random_pair(rng, implicit=True)
@@ -50,20 +66,34 @@ def questions(rng: random.Random, held_out: frozenset, second_stage: bool) -> tu
         asked.append((prompts.after_trace(sentence, trace), after.description()))
     elif second_stage:
         text = gold_trace(shot, direct[1]).text()
-        asked.append((prompts.after_trace(rng.choice(direct[0].wordings(shot)), text), direct[1].description()))
+        asked.append(
+            (
+                prompts.after_trace(rng.choice(direct[0].wordings(shot)), text),
+                direct[1].description(),
+            )
+        )
     return shot, asked
 
 
 def compressed(frames: np.ndarray, rng: random.Random) -> np.ndarray:
-    """The frames as a lossy codec leaves them: JPEG at a random quality, as a cheap stand-in for H.264."""
+    """The frames as a lossy codec leaves them: JPEG at a random quality, as a cheap stand-in for
+    H.264.
+    """
     quality = [cv2.IMWRITE_JPEG_QUALITY, rng.randint(30, 90)]
-    return np.stack([cv2.imdecode(cv2.imencode(".jpg", frame, quality)[1], cv2.IMREAD_COLOR) for frame in frames])
+    return np.stack(
+        [
+            cv2.imdecode(cv2.imencode(".jpg", frame, quality)[1], cv2.IMREAD_COLOR)
+            for frame in frames
+        ]
+    )
 
 
 class Stream(IterableDataset):
-    """Batches ``start, start + 1, ...`` of the training stream; batch ``n`` depends on (seed, n) alone, so training can resume.
+    """Batches ``start, start + 1, ...`` of the training stream; batch ``n`` depends on (seed, n)
+    alone, so training can resume.
 
-    ``prefix`` holds the tokens that come first in every prompt: the video's, and in a judge's training the rubric's.
+    ``prefix`` holds the tokens that come first in every prompt: the video's, and in a judge's
+    training the rubric's.
     """
 
     def __init__(self, recipe, tokenizer, prefix: list[int], start: int):
@@ -78,40 +108,62 @@ class Stream(IterableDataset):
             yield self.batch(number, held_out)
 
     def batch(self, number: int, held_out: frozenset[Shot]) -> dict[str, torch.Tensor]:
-        """Frames (B, T, H, W, 3) uint8 and attributes (B, 8); where something is asked also what `layout` gives."""
+        """Frames (B, T, H, W, 3) uint8 and attributes (B, 8); where something is asked also what
+        `layout` gives.
+        """
         stage, _ = self.recipe.stage(number)
         rng = random.Random(f"{self.recipe.seed}/{number}")
         shots, clips, rows = [], [], []
         for _ in range(stage.batch):
             if stage.task == "text":
-                shot, asked = questions(rng, held_out, second_stage=number % SECOND_STAGE_EVERY == 0)
+                shot, asked = questions(
+                    rng, held_out, second_stage=number % SECOND_STAGE_EVERY == 0
+                )
                 rows.append([self.encode(prompt, answer) for prompt, answer in asked])
             elif stage.task == "judge":
-                shot, asked = judging.judgements(rng, held_out)
+                shot, asked = judgements.judgements(rng, held_out)
                 rows.append([self.encode(case, answer) for case, answer in asked])
             else:
-                shot = next(shot for shot in iter(lambda: random_shot(rng), None) if shot not in held_out)
+                shot = next(
+                    shot for shot in iter(lambda: random_shot(rng), None) if shot not in held_out
+                )
             shots.append(shot)
             frames = render(shot, rng.getrandbits(40), FRAME_INDICES)
             clips.append(compressed(frames, rng) if rng.random() < 0.7 else frames)
-        attributes = [[VALUES[name].index(getattr(shot, name)) for name in ATTRIBUTES] for shot in shots]
-        batch = {"frames": torch.from_numpy(np.stack(clips)), "attributes": torch.tensor(attributes)}
+        attributes = [
+            [VALUES[name].index(getattr(shot, name)) for name in ATTRIBUTES] for shot in shots
+        ]
+        batch = {
+            "frames": torch.from_numpy(np.stack(clips)),
+            "attributes": torch.tensor(attributes),
+        }
         room = JUDGING_ROOM if stage.task == "judge" else ROOM
-        return batch | (layout(self.prefix, rows, self.tokenizer.pad_token_id, room) if rows else {})
+        return batch | (
+            layout(self.prefix, rows, self.tokenizer.pad_token_id, room) if rows else {}
+        )
 
     def encode(self, prompt: str, answer: str) -> tuple[list[int], list[int]]:
         turn = f"{prompt}<|im_end|>\n<|im_start|>assistant\n"
         return self.tokenizer(turn)["input_ids"], self.tokenizer(f"{answer}<|im_end|>")["input_ids"]
 
 
-def layout(prefix: list[int], rows: list[list[tuple[list[int], list[int]]]], pad: int, room: tuple[int, ...]) -> dict[str, torch.Tensor]:
-    """Lay out every row's (prompt, answer) questions behind the shared prefix; question ``k`` starts at the same place in all rows.
+def layout(
+    prefix: list[int],
+    rows: list[list[tuple[list[int], list[int]]]],
+    pad: int,
+    room: tuple[int, ...],
+) -> dict[str, torch.Tensor]:
+    """Lay out every row's (prompt, answer) questions behind the shared prefix; question ``k``
+    starts at the same place in all rows.
 
-    Returns ids (B, S), labels (B, S; -100 where nothing is to be predicted), offset (B, S; a token's place within its question) and
-    spans (K + 1,): the length of the prefix and of each question, padded to ``room`` (constant shapes are compiled once) or more.
+    Returns ids (B, S), labels (B, S; -100 where nothing is to be predicted), offset (B, S; a
+    token's place within its question) and spans (K + 1,): the length of the prefix and of each
+    question, padded to ``room`` (constant shapes are compiled once) or more.
     """
     longest = [max(len(p) + len(a) for p, a in column) for column in zip(*rows, strict=True)]
-    spans = [len(prefix)] + [max(least, -(-length // 8) * 8) for least, length in zip(room, longest)]
+    spans = [len(prefix)] + [
+        max(least, -(-length // 8) * 8) for least, length in zip(room, longest)
+    ]
     ids = torch.full((len(rows), sum(spans)), pad)
     labels, offset = torch.full_like(ids, -100), torch.zeros_like(ids)
     ids[:, : len(prefix)] = torch.tensor(prefix)

@@ -1,7 +1,8 @@
 """The small tokenizer and the processor of the mini backbones: Qwen's layout at a smaller size.
 
-Byte-level BPE with Qwen's pre-tokenisation (digits one by one), Qwen's added tokens and chat layout, and the standard
-`Qwen3VLProcessor`, so that a mini checkpoint folder loads through `AutoProcessor` as the real one does.
+Byte-level BPE with Qwen's pre-tokenisation (digits one by one), Qwen's added tokens and chat
+layout, and the standard `Qwen3VLProcessor`, so that a mini checkpoint folder loads through
+`AutoProcessor` as the real one does.
 """
 
 from __future__ import annotations
@@ -9,39 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tokenizers import AddedToken
-from transformers import Qwen2Tokenizer, Qwen2VLImageProcessor, Qwen3VLProcessor, Qwen3VLVideoProcessor
+from transformers import (
+    Qwen2Tokenizer,
+    Qwen2VLImageProcessor,
+    Qwen3VLProcessor,
+    Qwen3VLVideoProcessor,
+)
 
-SPECIAL_TOKENS = (
-    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>", "<|box_end|>",
-    "<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>",
-)
-PLAIN_TOKENS = (  # added, but not special: they survive decoding
-    "<tool_call>", "</tool_call>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>",
-    "<tool_response>", "</tool_response>", "<think>", "</think>",
-)
-CHAT_TEMPLATE = """
-{%- for message in messages -%}
-<|im_start|>{{ message.role }}
-{% if message.content is string -%}
-{{ message.content }}
-{%- else -%}
-{%- for item in message.content -%}
-{%- if item.type == 'image' -%}<|vision_start|><|image_pad|><|vision_end|>
-{%- elif item.type == 'video' -%}<|vision_start|><|video_pad|><|vision_end|>
-{%- elif item.type == 'text' -%}{{ item.text }}
-{%- endif -%}
-{%- endfor -%}
-{%- endif -%}
-<|im_end|>
-{% endfor -%}
-{%- if add_generation_prompt -%}
-<|im_start|>assistant
-{% endif -%}
-""".strip("\n")
+from covrr_utils.backbones.qwen import CHAT_TEMPLATE, PLAIN_TOKENS, SPECIAL_TOKENS
 
 
 def build_tokenizer(texts: Iterable[str], vocab_size: int) -> Qwen2Tokenizer:
-    """Train a byte-level BPE with ``vocab_size`` entries, Qwen's 26 added tokens among them, on ``texts``.
+    """Train a byte-level BPE with ``vocab_size`` entries, Qwen's 26 added tokens among them, on
+    ``texts``.
 
     Raises
     ------
@@ -50,13 +31,25 @@ def build_tokenizer(texts: Iterable[str], vocab_size: int) -> Qwen2Tokenizer:
     """
     smallest = 256 + len(SPECIAL_TOKENS) + len(PLAIN_TOKENS)
     if vocab_size < smallest:
-        raise ValueError(f"vocab_size is {vocab_size}, but 256 bytes and the added tokens need at least {smallest}")
+        raise ValueError(
+            f"vocab_size is {vocab_size}, but 256 bytes and the added tokens need at least"
+            f" {smallest}"
+        )
     blank = Qwen2Tokenizer(vocab={}, merges=[])
     tokenizer = blank.train_new_from_iterator(
-        texts, vocab_size - len(PLAIN_TOKENS), new_special_tokens=list(SPECIAL_TOKENS), show_progress=False
+        texts,
+        vocab_size - len(PLAIN_TOKENS),
+        new_special_tokens=list(SPECIAL_TOKENS),
+        show_progress=False,
     )
-    tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in PLAIN_TOKENS])
-    tokenizer.eos_token, tokenizer.pad_token, tokenizer.padding_side = "<|im_end|>", "<|endoftext|>", "left"
+    tokenizer.add_tokens(
+        [AddedToken(token, special=False, normalized=False) for token in PLAIN_TOKENS]
+    )
+    tokenizer.eos_token, tokenizer.pad_token, tokenizer.padding_side = (
+        "<|im_end|>",
+        "<|endoftext|>",
+        "left",
+    )
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
 
@@ -64,14 +57,30 @@ def build_tokenizer(texts: Iterable[str], vocab_size: int) -> Qwen2Tokenizer:
 def build_processor(tokenizer: Qwen2Tokenizer, fps: float, pixels: int) -> Qwen3VLProcessor:
     """The standard Qwen3-VL processor around ``tokenizer``.
 
-    ``fps`` is the sampling rate; ``pixels`` is the budget of a whole video (frames x height x width), which a clip of just that size
-    fills without being resized.
+    ``fps`` is the sampling rate; ``pixels`` is the budget of a whole video (frames x height x
+    width), which a clip of just that size fills without being resized.
     """
     size = {"shortest_edge": pixels // 8, "longest_edge": pixels}
     video = Qwen3VLVideoProcessor(
-        size=size, fps=fps, min_frames=4, patch_size=16, temporal_patch_size=2, merge_size=2, cap_pixels_per_frame=True
+        size=size,
+        fps=fps,
+        min_frames=4,
+        patch_size=16,
+        temporal_patch_size=2,
+        merge_size=2,
+        cap_pixels_per_frame=True,
     )
     image = Qwen2VLImageProcessor(
-        size=size, patch_size=16, temporal_patch_size=2, merge_size=2, image_mean=[0.5] * 3, image_std=[0.5] * 3
+        size=size,
+        patch_size=16,
+        temporal_patch_size=2,
+        merge_size=2,
+        image_mean=[0.5] * 3,
+        image_std=[0.5] * 3,
     )
-    return Qwen3VLProcessor(image_processor=image, tokenizer=tokenizer, video_processor=video, chat_template=CHAT_TEMPLATE)
+    return Qwen3VLProcessor(
+        image_processor=image,
+        tokenizer=tokenizer,
+        video_processor=video,
+        chat_template=CHAT_TEMPLATE,
+    )

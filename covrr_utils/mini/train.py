@@ -1,8 +1,10 @@
-"""Trains a mini backbone from nothing: ``python -m covrr_utils.mini.train mini-3m``; or the mini judge from a backbone: ``mini-judge``.
+"""Trains a mini backbone from nothing: ``python -m covrr_utils.mini.train mini-3m``; or the mini
+judge from a backbone: ``mini-judge``.
 
-The model is a `Qwen3VLForConditionalGeneration` of a few million parameters. It never sees a triplet as a retrieval problem and no
-contrastive loss: it learns to write what the method's own prompts ask for, on freshly rendered clips of the mini world. Training can
-be interrupted at any time and resumes from its last state.
+The model is a `Qwen3VLForConditionalGeneration` of a few million parameters. It never sees a
+triplet as a retrieval problem and no contrastive loss: it learns to write what the method's own
+prompts ask for, on freshly rendered clips of the mini world. Training can be interrupted at any
+time and resumes from its last state.
 """
 
 from __future__ import annotations
@@ -21,18 +23,34 @@ from tqdm import tqdm
 from transformers import Qwen3VLForConditionalGeneration, Qwen3VLProcessor
 
 from covrr_utils import paths
-from covrr_utils.loading import load_checkpoint
-from covrr_utils.mini.model import JUDGE_RECIPES, RECIPES, VOCABULARY, Prefix, Recipe, Trainee, fast_vision, loss_of, new_model
+from covrr_utils.backbones.checkpoints import load_checkpoint
+from covrr_utils.files import write_atomically
+from covrr_utils.judging.rubric import HEAD
+from covrr_utils.mini.model import (
+    JUDGE_RECIPES,
+    RECIPES,
+    VOCABULARY,
+    Prefix,
+    Recipe,
+    Trainee,
+    fast_vision,
+    loss_of,
+    new_model,
+)
 from covrr_utils.mini.render import SIZE
 from covrr_utils.mini.stream import FRAME_INDICES, MODEL_FPS, Stream, corpus
 from covrr_utils.mini.tokenizer import build_processor, build_tokenizer
-from covrr_utils.rubric import HEAD
-from covrr_utils.store import write_atomically
 
 
 def save_state(folder: Path, trainee: Trainee, optimizer, step: int) -> None:
-    """Write weights, optimizer moments and the step in one safetensors file, beside the old one, then replace it."""
-    tensors = {f"weights.{name}": value for name, value in trainee.state_dict().items() if name != "model.lm_head.weight"}
+    """Write weights, optimizer moments and the step in one safetensors file, beside the old one,
+    then replace it.
+    """
+    tensors = {
+        f"weights.{name}": value
+        for name, value in trainee.state_dict().items()
+        if name != "model.lm_head.weight"
+    }
     for name, parameter in trainee.named_parameters():
         tensors |= {f"{key}.{name}": value for key, value in optimizer.state[parameter].items()}
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,16 +63,29 @@ def load_state(folder: Path, trainee: Trainee, optimizer) -> int:
     if not (folder / "state.safetensors").exists():
         return 0
     tensors = load_file(folder / "state.safetensors")
-    weights = {name.removeprefix("weights."): value for name, value in tensors.items() if name.startswith("weights.")}
-    trainee.load_state_dict({**weights, "model.lm_head.weight": weights["model.model.language_model.embed_tokens.weight"]})
+    weights = {
+        name.removeprefix("weights."): value
+        for name, value in tensors.items()
+        if name.startswith("weights.")
+    }
+    trainee.load_state_dict(
+        {
+            **weights,
+            "model.lm_head.weight": weights["model.model.language_model.embed_tokens.weight"],
+        }
+    )
     for name, parameter in trainee.named_parameters():
         if f"exp_avg.{name}" in tensors:  # what a stage does not train has no moments yet
-            optimizer.state[parameter] = {key: tensors[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+            optimizer.state[parameter] = {
+                key: tensors[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")
+            }
     return int(tensors["at"])
 
 
 def resume_log(path: Path, step: int) -> float:
-    """Drop what was logged after ``step``, where training goes on, and return the seconds it had taken by the last line that is left."""
+    """Drop what was logged after ``step``, where training goes on, and return the seconds it had
+    taken by the last line that is left.
+    """
     lines = path.read_text().splitlines() if path.exists() else []
     kept = [line for line in lines if json.loads(line)["step"] <= step]
     write_atomically(path, "".join(f"{line}\n" for line in kept).encode())
@@ -75,25 +106,40 @@ def parameter_groups(trainee: Trainee) -> list[dict]:
 def learning_rate(recipe: Recipe, step: int) -> float:
     """Within each stage: linear warm-up over 100 steps, then a cosine to zero."""
     stage, done = recipe.stage(step)
-    return stage.rate * min(1.0, (done + 1) / 100) * 0.5 * (1 + math.cos(math.pi * done / stage.steps))
+    return (
+        stage.rate * min(1.0, (done + 1) / 100) * 0.5 * (1 + math.cos(math.pi * done / stage.steps))
+    )
 
 
 def begin(recipe: Recipe) -> tuple[Qwen3VLForConditionalGeneration, Qwen3VLProcessor]:
-    """The model and the processor that a training starts with: random and new, or those of the backbone that the recipe begins with."""
+    """The model and the processor that a training starts with: random and new, or those of the
+    backbone that the recipe begins with.
+    """
     if recipe.beginning:
         _, model, processor, _ = load_checkpoint(recipe.beginning, device="cpu", dtype="float32")
         return model, processor
     tokenizer = build_tokenizer(corpus(), VOCABULARY)
-    return new_model(recipe, tokenizer), build_processor(tokenizer, fps=MODEL_FPS, pixels=SIZE * SIZE * len(FRAME_INDICES))
+    return new_model(recipe, tokenizer), build_processor(
+        tokenizer, fps=MODEL_FPS, pixels=SIZE * SIZE * len(FRAME_INDICES)
+    )
 
 
 def train(
-    name: str, recipe: Recipe, work: Path, out: Path, save_every: int = 200, log_every: int = 50, workers: int = 1, compiled: bool = True
+    name: str,
+    recipe: Recipe,
+    work: Path,
+    out: Path,
+    save_every: int = 200,
+    log_every: int = 50,
+    workers: int = 1,
+    compiled: bool = True,
 ) -> None:
-    """Train ``name`` from the last state in ``work`` (or from nothing) and write the finished checkpoint folder to ``out``.
+    """Train ``name`` from the last state in ``work`` (or from nothing) and write the finished
+    checkpoint folder to ``out``.
 
-    ``work/log.jsonl`` has a line every ``log_every`` steps: step, running mean of the loss, seconds of training until then.
-    ``compiled`` fuses each layer with `torch.compile`, which takes a minute and then makes steps shorter.
+    ``work/log.jsonl`` has a line every ``log_every`` steps: step, running mean of the loss, seconds
+    of training until then. ``compiled`` fuses each layer with `torch.compile`, which takes a minute
+    and then makes steps shorter.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model, processor = begin(recipe)
@@ -105,29 +151,55 @@ def train(
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), foreach=True)
     start = load_state(work, trainee, optimizer)
     batches = Stream(recipe, processor.tokenizer, prefix.ids, start)
-    stream = DataLoader(batches, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
-    print(f"{name}: {sum(p.numel() for p in model.parameters()):,} parameters on {device}, step {start} of {recipe.steps}", flush=True)
+    stream = DataLoader(
+        batches, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None
+    )
+    print(
+        f"{name}: {sum(p.numel() for p in model.parameters()):,} parameters on {device}, step"
+        f" {start} of {recipe.steps}",
+        flush=True,
+    )
     work.mkdir(parents=True, exist_ok=True)
     if compiled:
         for layer in [*model.model.language_model.layers, *model.model.visual.blocks]:
             layer.forward = torch.compile(layer.forward)
     begun, running = time.time() - resume_log(work / "log.jsonl", start), None
-    with fast_vision(), open(work / "log.jsonl", "a") as log, tqdm(total=recipe.steps, initial=start, mininterval=10, desc=name) as bar:
+    with (
+        fast_vision(),
+        open(work / "log.jsonl", "a") as log,
+        tqdm(total=recipe.steps, initial=start, mininterval=10, desc=name) as bar,
+    ):
         for step, batch in enumerate(stream, start):
             model.model.visual.requires_grad_(recipe.stage(step)[0].vision_rate > 0)
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(recipe, step) * (recipe.stage(step)[0].vision_rate if group["vision"] else 1.0)
+                group["lr"] = learning_rate(recipe, step) * (
+                    recipe.stage(step)[0].vision_rate if group["vision"] else 1.0
+                )
             with torch.autocast(device, torch.bfloat16):
                 loss = loss_of(trainee, prefix, processor.video_processor, batch)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(trainee.parameters(), 1.0)
             optimizer.step()
-            running = loss.item() if running is None or recipe.stage(step)[1] == 0 else 0.98 * running + 0.02 * loss.item()
+            running = (
+                loss.item()
+                if running is None or recipe.stage(step)[1] == 0
+                else 0.98 * running + 0.02 * loss.item()
+            )
             bar.update()
             bar.set_postfix(loss=f"{running:.4f}")
             if (step + 1) % log_every == 0:
-                print(json.dumps({"step": step + 1, "loss": round(running, 5), "seconds": round(time.time() - begun)}), file=log, flush=True)
+                print(
+                    json.dumps(
+                        {
+                            "step": step + 1,
+                            "loss": round(running, 5),
+                            "seconds": round(time.time() - begun),
+                        }
+                    ),
+                    file=log,
+                    flush=True,
+                )
             if (step + 1) % save_every == 0:
                 save_state(work, trainee, optimizer, step + 1)
     model.model.language_model.set_attn_implementation("sdpa")
@@ -136,16 +208,31 @@ def train(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m covrr_utils.mini.train", description=__doc__.splitlines()[0])
-    parser.add_argument("name", choices=[*RECIPES, *JUDGE_RECIPES], help="which backbone or judge to train")
-    parser.add_argument("--work", type=Path, help="folder for the resumable state (default: runs/training/NAME)")
-    parser.add_argument("--out", type=Path, help="checkpoint folder to write (default: data/backbones/NAME, for a judge data/judges/NAME)")
+    parser = argparse.ArgumentParser(
+        prog="python -m covrr_utils.mini.train", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "name", choices=[*RECIPES, *JUDGE_RECIPES], help="which backbone or judge to train"
+    )
+    parser.add_argument(
+        "--work", type=Path, help="folder for the resumable state (default: runs/training/NAME)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help=(
+            "checkpoint folder to write (default: data/backbones/NAME, for a judge"
+            " data/judges/NAME)"
+        ),
+    )
     arguments = parser.parse_args()
     train(
         arguments.name,
         {**RECIPES, **JUDGE_RECIPES}[arguments.name],
         arguments.work or paths.runs_dir() / "training" / arguments.name,
-        arguments.out or (paths.judges_dir() if arguments.name in JUDGE_RECIPES else paths.backbones_dir()) / arguments.name,
+        arguments.out
+        or (paths.judges_dir() if arguments.name in JUDGE_RECIPES else paths.backbones_dir())
+        / arguments.name,
     )
 
 

@@ -1,0 +1,1 @@
+"""Triplets, the gallery they are ranked against, and the files of their videos."""

@@ -1,0 +1,250 @@
+"""Label files as they are published, read into triplets: every row counts, and what is malformed
+says where and what was expected.
+
+    webvid-csv      txt1, txt2, sim_txt, pth1, pth2, edit, scores           (WebVid-CoVR)
+    dense-csv       pth1, pth2, edit and perhaps an index or txt1           (Dense-WebVid-CoVR)
+    covr-r-json     a list, or an object, of rows                           (CoVR-R on WebVid)
+    sections-json   [{"webvid": [rows]}, {"ss2": [rows]}]                   (CoVR-R, WebVid and Something-Something v2 merged)
+    challenge-json  as sections-json or covr-r-json, without any target     (challenge sets)
+
+The layout is told by the content, never by the name of the file. The id of a video is its path
+inside the dataset, without extension; with several sections it begins with the section's name
+(``webvid/folder/name``, ``ss2/41``), for names repeat across datasets.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from covrr_utils import paths
+from covrr_utils.benchmarks.triplets import LabelError, Triplet, in_section, triplet_from_row
+
+WEBVID_CSV, DENSE_CSV, COVR_R_JSON, SECTIONS_JSON, CHALLENGE_JSON = LAYOUTS = (
+    "webvid-csv",
+    "dense-csv",
+    "covr-r-json",
+    "sections-json",
+    "challenge-json",
+)
+
+CSV_COLUMNS = {
+    WEBVID_CSV: ("txt1", "txt2", "sim_txt", "pth1", "pth2", "edit", "scores"),
+    DENSE_CSV: ("pth1", "pth2", "edit"),
+}
+
+CSV_KEYS = {"pth1": "video_source", "pth2": "video_target", "edit": "modification_text"}
+
+Sections = list[tuple[str, list]]
+
+
+def read_labels(path: Path, layout: str | None = None) -> list[Triplet]:
+    """The triplets of a label file, in its order; ``layout`` (one of `LAYOUTS`) overrides what the
+    content says.
+
+    Row ids repeat across sections, so with several sections the id of a triplet is ``section/id``;
+    an id that repeats inside a section gets ``#2``, ``#3``. A pair that occurs twice is two
+    triplets. Characters are kept as they are, but for spaces around ids and edits.
+
+    Raises
+    ------
+    LabelError
+        For anything else than a label file of that layout.
+    """
+    where = paths.relative(path)
+    layout, sections = label_sections(path, layout)
+    names = {key: column for column, key in CSV_KEYS.items()} if layout in CSV_COLUMNS else None
+    several, triplets = len(sections) > 1, []
+    for section, rows in sections:
+        used: set[str] = set()
+        for number, row in enumerate(rows):
+            place = f"{where}, {f'section {section!r}, ' if section else ''}row {number}"
+            triplet = triplet_from_row(row, number, section, place, layout != CHALLENGE_JSON, names)
+            name, times = triplet.id, 1
+            while name in used:
+                times += 1
+                name = f"{triplet.id}#{times}"
+            used.add(name)
+            triplet = replace(triplet, id=name) if times > 1 else triplet
+            triplets.append(in_section(triplet) if several else triplet)
+    return triplets
+
+
+def label_sections(path: Path, layout: str | None = None) -> tuple[str, Sections]:
+    """The layout of a label file and its raw rows, as ``(section, rows)`` pairs; a file without
+    sections has one, named "".
+
+    csv columns carry the names of the json keys here (``pth1`` is ``video_source``).
+
+    Raises
+    ------
+    LabelError
+        If it is no label file, or not one of the layout asked for.
+    """
+    where = paths.relative(path)
+    if layout is not None and layout not in LAYOUTS:
+        raise LabelError(f"{where}: unknown label layout {layout!r}; known: {', '.join(LAYOUTS)}")
+    text = read_text(path)
+    if layout in CSV_COLUMNS or (layout is None and not text.lstrip().startswith(("[", "{"))):
+        found, sections = _csv(text, where, layout)
+    else:
+        found, sections = _json_sections(text, where)
+    if not any(rows for _, rows in sections):
+        raise LabelError(f"{where}: no rows; expected at least one triplet")
+    if layout not in (None, found):
+        raise LabelError(
+            f"{where}: the content has the layout {found}, not {layout}; leave the layout out, or"
+            f" name another of {', '.join(LAYOUTS)}"
+        )
+    return found, sections
+
+
+def read_json(path: Path) -> object:
+    """The content of a json file; a key that occurs twice in one object is an error, for one of the
+    two would be lost.
+    """
+    return _parsed(read_text(path), paths.relative(path))
+
+
+def read_text(path: Path) -> str:
+    """The content of a text file in UTF-8, with or without a byte-order mark; `LabelError` when it
+    cannot be had.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise LabelError(f"{paths.relative(path)}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabelError(
+            f"{paths.relative(path)}: cannot be read as UTF-8 text ({error}); save it as UTF-8"
+        ) from error
+
+
+def _parsed(text: str, where: str) -> object:
+    def pairs(items: Sequence[tuple[str, object]]) -> dict:
+        found = dict(items)
+        if len(found) != len(items):
+            keys = [key for key, _ in items]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise LabelError(
+                f"{where}: key {twice!r} occurs twice in one object; rename one of them"
+            )
+        return found
+
+    try:
+        return json.loads(text, object_pairs_hook=pairs)
+    except LabelError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise LabelError(f"{where}: not valid JSON ({error})") from error
+
+
+def _json_sections(text: str, where: str) -> tuple[str, Sections]:
+    data = _parsed(text, where)
+    if isinstance(data, dict) and all(isinstance(row, dict) for row in data.values()):
+        data = list(data.values())
+    elif isinstance(data, dict):
+        data = [data]
+    if not isinstance(data, list):
+        raise LabelError(
+            f"{where}: expected a list of rows or of sections, or an object of rows, found"
+            f" {type(data).__name__}"
+        )
+    sectioned = any(_is_sections(part) for part in data)
+    for number, part in enumerate(data):
+        if sectioned and not _is_sections(part):
+            raise LabelError(
+                f"{where}, part {number}: expected a section such as {{'webvid': [rows]}} like the"
+                f" others, found {str(part)[:80]!r}"
+            )
+    sections = [item for part in data for item in part.items()] if sectioned else [("", data)]
+    names = [name for name, _ in sections]
+    for name in names:
+        if names.count(name) > 1:
+            raise LabelError(
+                f"{where}: section {name!r} occurs more than once; join its rows or rename one of"
+                " them"
+            )
+        if sectioned and (
+            not name.strip()
+            or name != name.strip()
+            or "/" in name
+            or "\\" in name
+            or not name.isprintable()
+            or name in (".", "..")
+        ):
+            raise LabelError(f"{where}: section {name!r}: expected a plain name such as 'webvid'")
+    rows = [row for _, rows in sections for row in rows]
+    targets = any(isinstance(row, dict) and "video_target" in row for row in rows)
+    asked = all(
+        isinstance(row, dict) and {"video_source", "modification_text"} <= set(row) for row in rows
+    )
+    if rows and asked and not targets:
+        return CHALLENGE_JSON, sections
+    return SECTIONS_JSON if sectioned else COVR_R_JSON, sections
+
+
+def _is_sections(part: object) -> bool:
+    return (
+        isinstance(part, dict)
+        and bool(part)
+        and all(isinstance(rows, list) for rows in part.values())
+    )
+
+
+def _csv(text: str, where: str, layout: str | None) -> tuple[str, Sections]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows = []
+    try:
+        columns = [name.strip() for name in next(reader, [])]
+        if twice := [name for name in columns if name and columns.count(name) > 1]:
+            raise LabelError(f"{where}: column {twice[0]!r} occurs more than once in the header")
+        if missing := [name for name in CSV_COLUMNS[layout or DENSE_CSV] if name not in columns]:
+            raise LabelError(
+                f"{where}: column {missing[0]!r} is missing; expected"
+                f" {', '.join(CSV_COLUMNS[layout or DENSE_CSV])}, found"
+                f" {', '.join(columns)[:200] or 'no header'}"
+            )
+        for number, cells in enumerate(line for line in reader if line):
+            if len(cells) != len(columns):
+                raise LabelError(
+                    f"{where}, row {number} (line {reader.line_num}): {len(cells)} cells, but the"
+                    f" header has {len(columns)} columns; a comma or a line break inside a cell"
+                    " must be quoted"
+                )
+            row = {
+                CSV_KEYS.get(column, column): cell for column, cell in zip(columns, cells) if column
+            }
+            if "scores" in row:
+                row["scores"] = _scores(
+                    row["scores"], f"{where}, row {number} (line {reader.line_num})"
+                )
+            rows.append(row)
+    except csv.Error as error:
+        raise LabelError(f"{where}, line {reader.line_num}: not valid CSV ({error})") from error
+    return WEBVID_CSV if set(CSV_COLUMNS[WEBVID_CSV]) <= set(columns) else DENSE_CSV, [("", rows)]
+
+
+def _scores(cell: str, where: str) -> list[float]:
+    """The similarity scores of a row, a JSON list; an empty cell (two rows of the published file)
+    is an empty list.
+    """
+    if not cell.strip():
+        return []
+    try:
+        scores = json.loads(cell)
+    except (ValueError, RecursionError):
+        scores = None
+    if not isinstance(scores, list) or not all(
+        type(score) in (int, float) and math.isfinite(score) for score in scores
+    ):
+        raise LabelError(
+            f"{where}: column 'scores': expected a list of numbers or an empty cell, found"
+            f" {cell[:80]!r}"
+        )
+    return scores

@@ -1,0 +1,1 @@
+"""One run, many runs, and what is written down about them."""

@@ -1,0 +1,1 @@
+"""Is the reasoning right, and why was a target missed?"""

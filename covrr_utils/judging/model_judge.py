@@ -1,0 +1,227 @@
+"""A model as the judge: a backbone, or any OpenAI-compatible endpoint, with the rubric of
+`covrr_utils.judging.rubric`.
+
+Answers are JSON by construction where the server or the backbone can constrain its output, they are
+seeded, and each is kept on disk under everything that decides it, so that a score can be made again
+without asking. The mini backbones never learned to judge: their answers have the right form and no
+meaning. The embedded judge ``mini-judge`` did, for the mini world (`covrr_utils.mini.judging`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+from tqdm import tqdm
+
+from covrr_utils import paths
+from covrr_utils.backbones.backbone import Backbone
+from covrr_utils.backbones.generation import Generation, Prompt
+from covrr_utils.files import digest, write_atomically
+from covrr_utils.judging.judges import Case, Verdict
+from covrr_utils.judging.rubric import RUBRIC_VERSION, Rubric, rubric_prompt, rubric_schema
+from covrr_utils.video.clips import Clip, ClipError
+
+KEY_VARIABLE = "COVRR_JUDGE_KEY"
+
+ANSWER_TOKENS = 512
+
+
+class JudgeError(ValueError):
+    """A judge that cannot be asked at all; the message says what to change."""
+
+
+class ModelJudge:
+    """Ten dimensions by a model; the score is their mean.
+
+    Parameters
+    ----------
+    identity : names the model in every score
+    ask : cases -> one answer each: its text, or an exception that says why there is none
+    decides : everything besides the prompt that decides an answer (weights, seed, ...): part of the
+        cache key
+    batch : how many cases are asked at once; finished batches are kept when a later one fails
+    folder : the cache; default ``runs/store/judgements``
+    """
+
+    reads = "trace"
+    version = RUBRIC_VERSION
+
+    def __init__(
+        self,
+        identity: str,
+        ask: Callable[[Sequence[Case]], list[str | Exception]],
+        decides: dict,
+        batch: int = 16,
+        folder: Path | None = None,
+    ):
+        self.name, self.ask, self.decides, self.batch = f"model:{identity}", ask, decides, batch
+        self.folder = folder or paths.runs_dir() / "store" / "judgements"
+
+    def verdicts(self, cases: Sequence[Case]) -> list[Verdict]:
+        """One verdict per case; an answer that is no rubric, or none at all, is a verdict without a
+        score.
+        """
+        files = {case.id: self.folder / f"{self._key(case)}.json" for case in cases}
+        found = {
+            case.id: _verdict(case.id, files[case.id].read_text(encoding="utf-8"))
+            for case in cases
+            if files[case.id].is_file()
+        }
+        missing = [case for case in cases if case.id not in found]
+        for start in tqdm(
+            range(0, len(missing), self.batch), desc=self.name, disable=not missing, mininterval=1
+        ):
+            asked = missing[start : start + self.batch]
+            for case, answer in zip(asked, self.ask(asked), strict=True):
+                if isinstance(answer, Exception):
+                    found[case.id] = Verdict(case.id, None, cause=f"judge: {type(answer).__name__}")
+                    continue
+                found[case.id] = _verdict(case.id, answer)
+                if found[case.id].score is not None:
+                    self.folder.mkdir(parents=True, exist_ok=True)
+                    write_atomically(files[case.id], answer.encode())
+        return [found[case.id] for case in cases]
+
+    def _key(self, case: Case) -> str:
+        return digest(
+            {
+                "version": RUBRIC_VERSION,
+                "judge": self.name,
+                "prompt": prompt_of(case),
+                "reference": case.reference,
+                **self.decides,
+            }
+        )
+
+
+def prompt_of(case: Case) -> str:
+    """The rubric's prompt for one case."""
+    return rubric_prompt(case.edit, case.trace.text(), case.before, case.after)
+
+
+def _verdict(id_: str, answer: str) -> Verdict:
+    """The verdict in an answer, also where prose stands around the object."""
+    try:
+        scores = Rubric.model_validate_json(
+            answer[answer.find("{") : answer.rfind("}") + 1]
+        ).model_dump()
+    except ValidationError:
+        return Verdict(id_, None, cause="judge: unusable answer")
+    return Verdict(
+        id_,
+        sum(scores.values()) / len(scores),
+        {name: float(value) for name, value in scores.items()},
+    )
+
+
+def backbone_judge(
+    backbone: Backbone, clip_of: Callable[[str], Clip], seed: int = 0, folder: Path | None = None
+) -> ModelJudge:
+    """A backbone as the judge: it sees the reference video (``clip_of``: video id -> clip) and
+    answers under the rubric's grammar, greedily.
+    """
+    generation = Generation(max_new_tokens=ANSWER_TOKENS, seed=seed, grammar=rubric_schema())
+
+    def ask(cases: Sequence[Case]) -> list[str | Exception]:
+        answers: dict[str, str | Exception] = {}
+        prompts = {}
+        for case in cases:
+            try:
+                prompts[case.id] = Prompt(clip_of(case.reference), prompt_of(case))
+            except ClipError as error:
+                answers[case.id] = error
+        answers |= dict(
+            zip(prompts, backbone.write(list(prompts.values()), generation), strict=True)
+        )
+        return [answers[case.id] for case in cases]
+
+    decides = {
+        "weights": backbone.weights_hash,
+        "dtype": str(backbone.model.dtype),
+        "sampling": backbone.sampling.to_dict(),
+        **generation.to_dict(),
+    }
+    return ModelJudge(backbone.name, ask, decides, backbone.batch_size, folder)
+
+
+def endpoint_judge(
+    model: str,
+    url: str,
+    seed: int = 0,
+    structured: bool = True,
+    timeout: float = 120.0,
+    retries: int = 3,
+    folder: Path | None = None,
+) -> ModelJudge:
+    """An OpenAI-compatible endpoint as the judge; it reads texts only. The key, where one is
+    needed, comes from ``COVRR_JUDGE_KEY``.
+
+    ``url`` ends in ``/v1`` for most servers; ``structured=False`` for servers that know no JSON
+    schema (the answer is checked all the same). Temperature 0 and ``seed``. Connections and
+    overloaded servers are tried again ``retries`` times, after ``timeout`` seconds each at most; a
+    request that then fails is one verdict without a score. An endpoint that cannot be reached, or
+    refuses key, model or schema, is a `JudgeError`: what was judged until then is kept.
+    """
+    import openai
+
+    client = openai.OpenAI(
+        base_url=url,
+        api_key=os.environ.get(KEY_VARIABLE) or "none",
+        timeout=timeout,
+        max_retries=retries,
+    )
+    schema = {
+        "type": "json_schema",
+        "json_schema": {"name": "rubric", "strict": True, "schema": json.loads(rubric_schema())},
+    }
+    options = {
+        "model": model,
+        "temperature": 0,
+        "seed": seed,
+        "max_completion_tokens": ANSWER_TOKENS,
+    }
+    options |= {"response_format": schema} if structured else {}
+    advice = {
+        openai.APIConnectionError: (
+            f"{url} cannot be reached; is the server running, and does the address end in /v1?"
+        ),
+        openai.AuthenticationError: (
+            f"{url} refuses the key; set the environment variable {KEY_VARIABLE}"
+        ),
+        openai.PermissionDeniedError: (
+            f"{url} does not allow this key to use {model!r}; set another {KEY_VARIABLE}"
+        ),
+        openai.NotFoundError: (
+            f"{url} has no model {model!r}, or no chat completions; see the server's list of models"
+        ),
+        openai.BadRequestError: (
+            f"{url} refuses the request; a server without JSON schemas needs structured=False"
+            " (covrr score --unstructured)"
+        ),
+    }
+
+    def one(case: Case) -> str | Exception:
+        turn = [{"role": "user", "content": prompt_of(case)}]
+        try:
+            answer = client.chat.completions.create(messages=turn, **options)
+        except openai.APITimeoutError as error:
+            return error
+        except tuple(advice) as error:
+            raise JudgeError(
+                next(text for kind, text in advice.items() if isinstance(error, kind))
+            ) from error
+        except openai.APIError as error:
+            return error
+        return answer.choices[0].message.content or "" if answer.choices else ""
+
+    return ModelJudge(
+        model,
+        lambda cases: [one(case) for case in cases],
+        {"url": url, "seed": seed, "structured": structured},
+        1,
+        folder,
+    )

@@ -1,0 +1,1 @@
+"""Figures and tables, the published ones among them."""

@@ -1,0 +1,148 @@
+"""Token weights and poolings: a `Description` becomes one vector. Every pooling is a pure function
+of what the store holds.
+
+    v = sum_i a_i h_i / sum_i a_i,   then v / |v|                                      (paper, section "Embedding")
+
+with h_i the state that predicts token i and a_i its importance. Five weight schemes are those of
+the official code, to the letter; ``word`` is ours and repairs what they get wrong (sub-word pieces
+weighted as words; camera and motion words treated as stop words). ``idf`` and ``surprisal`` need no
+word lists: how rare a word is in the gallery's descriptions, how unexpected a token was to the
+model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from covrr_utils.backbones.description import Description
+from covrr_utils.retrieval.weights import WordFrequencies, token_weights
+
+
+class NothingToPool(ValueError):
+    """A description that cannot become a vector: no content, or states that are zero or not finite."""
+
+
+def _mean(states, weights):
+    return states.mean(0)
+
+
+def _weighted_mean(states, weights):
+    return (weights[:, None] * states).sum(0) / weights.sum()
+
+
+def _last(states, weights):
+    return states[-1]
+
+
+def _max(states, weights):
+    return states.max(0)
+
+
+POOLINGS: dict[str, tuple[Callable, ...]] = {
+    "mean": (_mean,),
+    "weighted_mean": (_weighted_mean,),
+    "last": (_last,),
+    "max": (_max,),
+    "mean_last": (_mean, _last),
+    "mean_max": (_mean, _max),
+}
+
+
+PREDICTS, READS, VISION = "predicts", "reads", "vision"
+
+
+def token_states(description: Description, source: str = PREDICTS) -> tuple[np.ndarray, np.ndarray]:
+    """The states that ``source`` names and which of the description's tokens they belong to: (M, D)
+    float64 and (M,) token indices.
+
+    ``predicts``: the final state that predicts each content token, as in the official code.
+    ``reads``: the final state one place later, which has read the token. ``layer 0``, ``layer 1``,
+    ...: as ``predicts``, from the stored layers, in their order.
+
+    Raises
+    ------
+    ValueError
+        For an unknown source, or a layer that was not stored.
+    NothingToPool
+        If there is no content token with such a state.
+    """
+    keep = np.flatnonzero(description.content)
+    states = description.states
+    if source == READS:
+        keep = keep[keep + 1 < len(states)]
+    elif source.startswith("layer ") and source[6:].isdigit():
+        number, stored = (
+            int(source[6:]),
+            (0 if description.layers is None else len(description.layers)),
+        )
+        if number >= stored:
+            raise ValueError(
+                f"source {source!r}: {stored} layers are stored; run with layers=(...) to keep the"
+                " states of more"
+            )
+        states = description.layers[number]
+    elif source != PREDICTS:
+        raise ValueError(
+            f"unknown source {source!r}; known: {PREDICTS}, {READS}, {VISION}, 'layer 0', 'layer"
+            " 1', ..."
+        )
+    if not len(keep):
+        raise NothingToPool(
+            f"nothing to pool: the description {description.text!r} has no content tokens"
+        )
+    return states[keep + 1 if source == READS else keep].astype(np.float64), keep
+
+
+def pool(
+    description: Description,
+    pooling: str = "weighted_mean",
+    scheme: str = "word",
+    source: str = PREDICTS,
+    words: WordFrequencies | None = None,
+) -> np.ndarray:
+    """One L2-normalised vector for a description: (D,) float32, or (2 D,) for the concatenations
+    ``mean_last`` and ``mean_max``.
+
+    All poolings run over content tokens only. ``scheme`` matters to ``weighted_mean`` alone,
+    ``words`` to scheme ``idf`` alone. ``source`` says which states (`token_states`); ``vision`` is
+    the mean over *all* visual tokens, whatever the pooling (the official code takes the first of
+    them), and knows nothing of an edit.
+
+    Raises
+    ------
+    ValueError
+        For an unknown pooling, scheme or source.
+    NothingToPool
+        For a description without content tokens, or a result that is zero or not finite.
+    """
+    if pooling not in POOLINGS:
+        raise ValueError(f"unknown pooling {pooling!r}; known: {', '.join(POOLINGS)}")
+    if source == VISION:
+        if description.vision is None:
+            raise ValueError(
+                "source 'vision': the description was stored without its visual tokens; compute it"
+                " again"
+            )
+        vector = description.vision.astype(np.float64)
+    else:
+        states, kept = token_states(description, source)
+        weights = (
+            token_weights(description.tokens, scheme, description.logprobs, words)[kept]
+            if pooling == "weighted_mean"
+            else None
+        )
+        if weights is not None and weights.sum() == 0:
+            raise NothingToPool(
+                f"nothing to pool: every token of {description.text!r} weighs 0 under scheme"
+                f" {scheme!r}"
+            )
+        vector = np.concatenate([part(states, weights) for part in POOLINGS[pooling]])
+    norm = np.linalg.norm(vector)
+    if not np.isfinite(norm) or norm == 0:
+        raise NothingToPool(
+            f"the {pooling} of {description.text[:60]!r} has norm {norm}; its states are zero or"
+            " not finite"
+        )
+    return (vector / norm).astype(np.float32)

@@ -1,0 +1,76 @@
+"""Similarities and ranks. A tie counts against the query, and NaN is an error: a constant embedding
+can never "hit".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+# equal vectors can differ in their last bits after a matrix product (about 1e-16 in float64)
+TIE = 1e-9
+
+
+def similarities(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    """Cosine similarity of every query (Q, D) with every gallery vector (G, D): (Q, G) float64.
+
+    Raises
+    ------
+    ValueError
+        If the widths differ, or a vector is zero or not finite.
+    """
+    queries, gallery = (
+        np.atleast_2d(np.asarray(vectors, np.float64)) for vectors in (queries, gallery)
+    )
+    if queries.shape[1] != gallery.shape[1]:
+        raise ValueError(
+            f"queries are {queries.shape[1]} wide, gallery vectors {gallery.shape[1]}; both must"
+            " come from the same pooling"
+        )
+    units = []
+    for name, vectors in (("query", queries), ("gallery", gallery)):
+        norms = np.linalg.norm(vectors, axis=1)
+        if bad := np.flatnonzero(~np.isfinite(norms) | (norms == 0)).tolist():
+            raise ValueError(
+                f"{name} vectors {bad[:5]} are zero or not finite; such a vector must be recorded"
+                " as a failure, not ranked"
+            )
+        units.append(vectors / norms[:, None])
+    return units[0] @ units[1].T
+
+
+def rank_of_target(scores: np.ndarray, target: int, excluded: Iterable[int] = ()) -> int:
+    """1 + the number of other gallery videos that score at least as high as the target: scores
+    within `TIE` are equal, against the query.
+
+    Parameters
+    ----------
+    scores : (G,) similarity of one query with the gallery
+    target : index of the target
+    excluded : indices that do not take part, such as the reference
+
+    Raises
+    ------
+    ValueError
+        If a score is NaN, or the target is excluded.
+    """
+    scores = np.asarray(scores, np.float64)
+    if np.isnan(scores).any():
+        raise ValueError("scores contain NaN; they cannot be ranked")
+    taking_part = np.ones(len(scores), bool)
+    taking_part[list(excluded)] = False
+    if not taking_part[target]:
+        raise ValueError(
+            f"the target (gallery index {target}) is excluded from its own ranking; is it the same"
+            " video as the reference?"
+        )
+    return int((scores[taking_part] >= scores[target] - TIE).sum())
+
+
+def top(scores: np.ndarray, k: int, excluded: Iterable[int] = ()) -> np.ndarray:
+    """Gallery indices of the k best scores, best first (equal scores in gallery order), without
+    ``excluded``: (<= k,) int64.
+    """
+    order = np.argsort(-scores, kind="stable")
+    return order[~np.isin(order, list(excluded))][:k]

@@ -1,0 +1,1 @@
+"""Nothing is computed twice: descriptions on disk, filled batch by batch."""

@@ -1,0 +1,173 @@
+"""One form for what is said in many ways, so that traces can be compared: order, casing,
+typography, synonyms.
+
+Two assertions are equal when their canonical forms are. The synonyms are the film and light terms
+that models write for the values below; they never join two values of the mini world (a test asserts
+it). Give your own table for another domain.
+
+>>> from covrr_utils.traces import parse_trace
+>>> canonical_value("camera", "The camera zooms in") 'zooming in'
+>>> canonical(parse_trace("tempo: Slow-motion\\nstates: Raw → Fried; a red
+egg")).text().splitlines()[0] 'states: raw -> fried; red egg'
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+
+from covrr_utils.traces.trace import ARROW, SLOTS, ReasoningTrace
+
+# slot: {canonical value: what else is written for it}
+SYNONYMS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "states": {
+        "on": ("switched on", "turned on"),
+        "off": ("switched off", "turned off"),
+        "unlit": ("not lit",),
+        "lit": ("burning",),
+    },
+    "actions": {
+        "rests": (
+            "rest",
+            "resting",
+            "at rest",
+            "lies still",
+            "stands still",
+            "sits still",
+            "motionless",
+            "not moving",
+        ),
+        "bounces": ("bounce", "bouncing"),
+        "rolls": ("roll", "rolling"),
+        "spins": ("spin", "spinning", "rotates", "rotating"),
+        "shakes": ("shake", "shaking", "trembles", "trembling"),
+        "swings": ("swing", "swinging"),
+        "rises": ("rise", "rising", "floats up"),
+        "falls": ("fall", "falling", "drops", "dropping"),
+        "slides": ("slide", "sliding"),
+    },
+    "scene": {
+        "day": ("by day", "daytime", "daylight", "during the day", "in daylight"),
+        "night": ("at night", "nighttime", "night-time", "by night"),
+    },
+    "camera": {
+        "static": (
+            "stationary",
+            "fixed",
+            "still",
+            "locked off",
+            "locked-off",
+            "tripod",
+            "on a tripod",
+            "not moving",
+        ),
+        "panning": ("pan", "pans", "panning shot"),
+        "zooming in": ("zoom in", "zooms in", "zoom-in", "pushes in", "pushing in"),
+        "zooming out": ("zoom out", "zooms out", "zoom-out", "pulls back", "pulling back"),
+        "close-up": ("close up", "closeup", "close-up shot", "tight shot"),
+        "wide": ("wide shot", "wide-angle", "wide angle", "long shot"),
+        "following": ("follows", "tracking", "tracks", "tracking shot"),
+    },
+    "tempo": {
+        "slow": ("slowly", "slow motion", "slow-motion", "slow pace", "leisurely"),
+        "fast": ("quick", "quickly", "rapid", "rapidly", "fast pace"),
+        "steady": ("normal", "normal speed", "regular", "moderate", "medium", "steady pace"),
+    },
+}
+
+_LEADING = re.compile(
+    r"^(?:the (?:camera|tempo|scene|light|pace) (?:is )?|it (?:is )?|(?:the|an?|is|becomes|now) )+"
+)
+
+_TYPOGRAPHY = str.maketrans(
+    {"‘": "'", "’": "'", "“": '"', "”": '"', "‐": "-", "‑": "-", "–": "-", "—": "-"}
+)
+
+
+def canonical_value(
+    slot: str, value: str, synonyms: Mapping[str, Mapping[str, tuple[str, ...]]] = SYNONYMS
+) -> str:
+    """One value in canonical form: lower case, plain quotes and dashes, no leading article or "the
+    camera is", the synonym's head word.
+    """
+    plain = unicodedata.normalize("NFKC", value).translate(_TYPOGRAPHY).casefold()
+    plain = " ".join(plain.split()).strip(" .,;:!\"'")
+    heads = {other: head for head, others in synonyms.get(slot, {}).items() for other in others}
+    shorter = _LEADING.sub("", plain) or plain
+    return heads.get(plain) or heads.get(shorter) or shorter or value
+
+
+def canonical_pairs(
+    trace: ReasoningTrace, synonyms: Mapping[str, Mapping[str, tuple[str, ...]]] = SYNONYMS
+) -> dict[str, frozenset[tuple[str, str]]]:
+    """Per slot, the set of canonical ``(before, after)`` pairs: what two traces are compared by."""
+    found: dict[str, set[tuple[str, str]]] = {slot: set() for slot in SLOTS}
+    for slot, before, after in trace.rows():
+        found[slot].add(
+            (canonical_value(slot, before, synonyms), canonical_value(slot, after, synonyms))
+        )
+    return {slot: frozenset(pairs) for slot, pairs in found.items()}
+
+
+def canonical(
+    trace: ReasoningTrace, synonyms: Mapping[str, Mapping[str, tuple[str, ...]]] = SYNONYMS
+) -> ReasoningTrace:
+    """The trace with canonical values, sorted within each slot, without repetitions; ``x -> x``
+    becomes ``x``. Idempotent.
+    """
+    return ReasoningTrace(
+        **{
+            slot: tuple(
+                sorted(
+                    before if before == after else f"{before} {ARROW} {after}"
+                    for before, after in pairs
+                )
+            )
+            for slot, pairs in canonical_pairs(trace, synonyms).items()
+        }
+    )
+
+
+# a value counts as said from this share of its words on: "zooming in" is not said by "zooming out"
+STATED = 0.75
+
+_SENTENCE = re.compile(r"(?<=[.!?])\s+")
+
+_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+
+_EMPTY = {"a", "an", "the", "is", "are", "it", "its"}
+
+_ENDINGS = ("ing", "ed", "es", "ly", "s")
+
+
+def stems(text: str) -> tuple[str, ...]:
+    """The words of ``text`` without articles and copulas, lower case, without a grammatical ending
+    where three letters remain.
+    """
+    found = []
+    for word in _WORD.findall(text.casefold()):
+        ending = next(
+            (
+                ending
+                for ending in _ENDINGS
+                if word.endswith(ending) and len(word) - len(ending) >= 3
+            ),
+            "",
+        )
+        if word not in _EMPTY:
+            found.append(word.removesuffix(ending))
+    return tuple(found)
+
+
+def slot_words(description: str) -> dict[str, frozenset[str]]:
+    """Per slot, the stems of its sentence; of the whole text where there are not five sentences."""
+    sentences: Sequence[str] = [part for part in _SENTENCE.split(description.strip()) if part]
+    parts = sentences if len(sentences) == len(SLOTS) else [description] * len(SLOTS)
+    return {slot: frozenset(stems(part)) for slot, part in zip(SLOTS, parts)}
+
+
+def stated_share(slot: str, value: str, words: Mapping[str, frozenset[str]]) -> float:
+    """Share of the value's words that its slot says, in 0..1; a value without words is not said."""
+    asked = stems(value)
+    return sum(word in words[slot] for word in asked) / len(asked) if asked else 0.0

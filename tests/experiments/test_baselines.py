@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from covrr_utils.experiments import baselines
+from covrr_utils.experiments.config import RunConfig
+from covrr_utils.experiments.run import Run
+
+
+@pytest.fixture
+def run(small_benchmark, runs):
+    return Run(
+        RunConfig(benchmark=str(small_benchmark), backbone="mini-3m", batch_size=8, device="cpu")
+    )
+
+
+def test_every_baseline_counts_every_triplet(run):
+    for name in baselines.BASELINES:
+        result = baselines.evaluate_baseline(run, name)
+        assert result.strategy == name and result.triplets == 6 and result.coverage == 1.0, name
+        assert all(row["reference"] not in row["top"] for row in result.queries)
+    with pytest.raises(
+        baselines.UnknownBaseline, match="unknown baseline 'clip'; known: edit words"
+    ):
+        baselines.evaluate_baseline(run, "clip")
+
+
+def test_words_find_the_description_that_has_them(run):
+    """BM25 of a gallery description against the gallery ranks that description first."""
+    gallery, _ = run.gallery()
+    videos = list(gallery)
+    scored = baselines._by_words(
+        run, {video: record.description.text for video, record in gallery.items()}, {}
+    )
+    texts = [record.description.text for record in gallery.values()]
+    for place, video in enumerate(videos):
+        assert texts[int(np.argmax(scored.scores[video]))] == texts[place]
+    assert not baselines._by_words(run, {"none": "zzz qqq"}, {}).scores["none"].any()
+
+
+def test_the_references_looks_know_nothing_of_the_edit(run):
+    scored = baselines.reference_video(run)
+    for triplet in run.benchmark.triplets:
+        assert scored.videos[int(np.argmax(scored.scores[triplet.id]))] == triplet.reference
+
+
+def test_a_missing_reference_is_a_miss_in_every_baseline(run):
+    first = run.benchmark.triplets[0]
+    run.benchmark.video_path(first.reference).unlink()
+    for name in (
+        "reference + edit words",
+        "reference video",
+        "reference description",
+        "reference + edit vectors",
+    ):
+        result = baselines.evaluate_baseline(run, name)
+        assert (
+            result.ranks[0] is None
+            and result.queries[0]["cause"] == "video: missing"
+            and result.triplets == 6
+        ), name
+
+
+def test_texts_read_alone_do_not_depend_on_their_context(run, monkeypatch):
+    result = baselines.evaluate_reread(run, "single_stage")
+    assert result.strategy == "single_stage, read alone" and result.coverage == 1.0
+    again = Run(run.config)
+    monkeypatch.setattr(again.backbone, "read", None)
+    assert baselines.evaluate_reread(again, "single_stage").ranks == result.ranks, (
+        "what was read is in the store"
+    )
+    assert baselines.evaluate_words(run, "single_stage").strategy == "single_stage, words"
+
+
+def test_chance_by_hand():
+    assert baselines.chance(2100, 1, 1) == 1 / 2099 and baselines.chance(4, 10) == 1.0

@@ -1,0 +1,125 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from covrr_utils import paths
+from covrr_utils.experiments.results import Result
+from covrr_utils.plotting import charts, paper_figures, style, tables
+from covrr_utils.plotting.tables import TABLES, UnknownTable, paper_table
+
+
+@pytest.fixture(autouse=True)
+def figures(tmp_path, monkeypatch):
+    monkeypatch.setenv("COVRR_FIGURES", str(tmp_path / "figures"))
+    style.use()
+    yield tmp_path / "figures"
+    plt.close("all")
+
+
+def result(hits, name="two_stage"):
+    ranks = [1] * hits + [9] * (10 - hits)
+    values = {str(k): hits / 10 for k in (1, 5, 10, 50)}
+    return Result(
+        "measured here, mini",
+        "mini",
+        "all",
+        50,
+        1.0,
+        "mini-3m",
+        "0",
+        name,
+        "mean",
+        "word",
+        "predicts",
+        0,
+        10,
+        1.0,
+        values,
+        {k: (max(0, v - 0.1), min(1, v + 0.1)) for k, v in values.items()},
+        {},
+        queries=[{"rank": rank} for rank in ranks],
+    )
+
+
+def test_figures_give_the_same_bytes_twice(figures):
+    for _ in range(2):
+        table = charts.recall_table({"a": result(3), "b": result(5)})
+        for name, figure in (
+            ("forest", charts.forest(table, "t", table)),
+            ("paths", paper_figures.two_paths()),
+        ):
+            style.save_figure(figure, name, table)
+        tables.save_table(tables.recall_columns({"a_b": result(3)}), "table", "100% of a_b")
+        now = {path.name: path.read_bytes() for path in figures.iterdir()}
+        if _ == 0:
+            before = now
+    assert now == before and {
+        "forest.pdf",
+        "forest.png",
+        "forest.csv",
+        "table.tex",
+        "table.csv",
+    } <= set(now)
+    assert (
+        b"a\\_b & 30.0 [20.0, 40.0]" in now["table.tex"] and b"100\\% of a\\_b" in now["table.tex"]
+    )
+
+
+def test_paper_and_measured_numbers_have_panels_of_their_own():
+    table = charts.recall_table({"a": result(3)})
+    left, right = charts.forest(
+        table, "measured here, mini", pd.DataFrame({"name": ["8B"], "recall": [49.88]})
+    ).axes
+    assert right.get_title() == "paper-reported" and left.get_title() == "measured here, mini"
+    drawn = [float(x) for line in left.lines for x in np.atleast_1d(line.get_xdata())]
+    assert 49.88 not in drawn and 30.0 in drawn
+
+
+def test_recall_by_tag_counts_the_triplets_of_the_tag():
+    from covrr_utils.benchmarks.benchmark import Triplet
+
+    triplets = [
+        Triplet(str(i), "r", "e", "t", "", ("implicit",) if i < 4 else ("state",))
+        for i in range(10)
+    ]
+    table = charts.tag_table(
+        {"a": result(6)}, triplets, ["all", "implicit", "explicit", "camera"]
+    ).set_index("tag")
+    assert table["n"].to_dict() == {"all": 10, "implicit": 4, "explicit": 6}, (
+        "a tag that no triplet has gets no line"
+    )
+    assert table["recall"].to_dict() == {
+        "all": 60.0,
+        "implicit": 100.0,
+        "explicit": pytest.approx(100 / 3),
+    }
+
+
+def test_published_numbers_have_their_source():
+    for name in TABLES[:-1]:
+        assert paper_table(name)["source"].notna().all(), name
+    covr_r = paper_table("covr_r").set_index("system")
+    assert covr_r.loc["CoVR-R 8B", ["R@1", "R@5", "R@10", "R@50", "reasoning_score"]].tolist() == [
+        49.88,
+        66.99,
+        72.97,
+        85.14,
+        8.31,
+    ]
+    assert paper_table("pooling")["R@1"].is_monotonic_increasing
+    with pytest.raises(UnknownTable, match="unknown table 'x'; known: covr_r"):
+        paper_table("x")
+    assert {path.stem for path in (paths.data_dir() / "paper").glob("*.csv")} == set(TABLES)
+
+
+def test_candidates_hold_the_target_and_three_distractors():
+    from covrr_utils.benchmarks.benchmark import load_benchmark
+
+    for triplet in load_benchmark("mini-val").triplets:
+        shown = paper_figures.candidates_of(triplet)
+        assert (
+            len(shown) == len(set(shown)) == 4
+            and triplet.target in shown
+            and triplet.reference not in shown
+        )

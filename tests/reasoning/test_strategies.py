@@ -1,0 +1,112 @@
+import pytest
+
+from covrr_utils.backbones.backbone import Backbone
+from covrr_utils.backbones.generation import Generation
+from covrr_utils.benchmarks.benchmark import load_benchmark
+from covrr_utils.reasoning.strategies import (
+    STRATEGIES,
+    Settings,
+    UnknownStrategy,
+    strategy,
+    validity,
+    vote,
+)
+from covrr_utils.traces.reading import parse_trace
+from covrr_utils.traces.trace import TraceError
+from covrr_utils.video.clips import read_clip
+
+SETTINGS = Settings(Generation(max_new_tokens=96), samples=3)
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return Backbone.load("mini-3m", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def items(backbone):
+    benchmark = load_benchmark("mini-val")
+    return [
+        (t, read_clip(benchmark.video_path(t.reference), backbone.sampling, t.reference))
+        for t in benchmark.triplets[:3]
+    ]
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_ends_in_a_description_per_triplet(backbone, items, name):
+    queries, failures = strategy(name)(backbone, items, SETTINGS)
+    assert [query.triplet for query in queries] == [
+        triplet.id for triplet, _ in items
+    ] and failures == []
+    assert all(query.description.text for query in queries)
+    assert [query.trace is None for query in queries] == [name == "single_stage"] * 3
+    if name == "gold_trace":
+        assert [query.trace for query in queries] == [triplet.gold_trace for triplet, _ in items]
+    assert [len(query.samples) for query in queries] == [3 if name == "self_consistency" else 0] * 3
+
+
+def test_an_unusable_trace_fails_its_row_alone(backbone, items, monkeypatch):
+    real = backbone.write
+    # also when asked again
+    monkeypatch.setattr(backbone, "write", lambda *args: ["no idea", *real(*args)[1:]])
+    queries, failures = strategy("two_stage")(backbone, items, SETTINGS)
+    assert [query.triplet for query in queries] == [triplet.id for triplet, _ in items[1:]]
+    assert [(f.id, f.stage, f.cause) for f in failures] == [
+        (items[0][0].id, "trace", "unusable trace")
+    ]
+
+
+@pytest.mark.parametrize("name", ["two_stage", "self_consistency"])
+def test_what_holds_no_trace_is_asked_for_again_in_form(backbone, items, name, monkeypatch):
+    real = backbone.write
+    monkeypatch.setattr(
+        backbone,
+        "write",
+        lambda asked, generation, *rest: (
+            real(asked, generation) if generation.grammar else ["no idea"] * len(asked)
+        ),
+    )
+    queries, failures = strategy(name)(backbone, items, SETTINGS)
+    assert failures == [] and all(
+        query.retried and query.extra()["retried"] and query.trace.states for query in queries
+    )
+    assert [query.written for query in queries] == [
+        "no idea" if name == "two_stage" else None
+    ] * 3, "what was written first is kept"
+    queries, failures = strategy(name)(
+        backbone, items, Settings(SETTINGS.generation, samples=3, grammar="lines")
+    )
+    assert failures == [] and not any(query.retried for query in queries)
+
+
+def test_vote_takes_the_majority_slot_by_slot():
+    texts = [
+        "states: a -> b\ntempo: slow",
+        "states: a -> c\ntempo: fast",
+        "states: a -> c\ntempo: slow",
+        "gibberish",
+    ]
+    assert vote(texts) == parse_trace("states: a -> c\ntempo: slow")
+    assert vote(texts[:2]) == parse_trace(texts[0]), "a tie goes to the earlier trace"
+    with pytest.raises(TraceError, match="none of the 2 sampled texts"):
+        vote(["x", "y"])
+
+
+def test_bad_names_and_numbers():
+    with pytest.raises(
+        UnknownStrategy,
+        match=(
+            "unknown strategy 'three_stage'; known: single_stage, two_stage, self_consistency,"
+            " gold_trace"
+        ),
+    ):
+        strategy("three_stage")
+    with pytest.raises(ValueError, match="unknown synthesis"):
+        Settings(synthesis="mix")
+    with pytest.raises(ValueError, match="at least 1"):
+        Settings(samples=0)
+
+
+def test_an_empty_answer_counts_as_unusable():
+    record = type("R", (), {"extra": {"trace": None, "samples": [], "written": ""}})
+    assert validity([record], [])["unusable"] == 1
