@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from covrr_utils import paths
-from covrr_utils.backbones.backbone import Backbone, list_backbones
+from covrr_utils.backbones.backbone import Backbone
+from covrr_utils.backbones.registry import list_backbones
 from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.run import Run
 from covrr_utils.mini.card import card

@@ -22,7 +22,6 @@ import torch
 from tqdm import tqdm
 from transformers import GenerationConfig
 
-from covrr_utils.backbones.checkpoints import UnknownBackbone as UnknownBackbone
 from covrr_utils.backbones.checkpoints import load_checkpoint
 from covrr_utils.backbones.constraint import Compiled, GrammarProcessor, compile_form
 from covrr_utils.backbones.description import Description, NotFinite

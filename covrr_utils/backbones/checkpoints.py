@@ -13,34 +13,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from covrr_utils import paths
 from covrr_utils.backbones import sizes
-
-
-class UnknownBackbone(ValueError):
-    """A backbone name that is neither embedded, nor a checkpoint folder, nor a reachable hub id."""
-
-
-def list_backbones() -> dict[str, Path]:
-    """Name -> folder of the embedded checkpoints, from small to large."""
-
-    def size(folder: Path) -> tuple[int, str]:
-        return sum(file.stat().st_size for file in folder.glob("*.safetensors")), folder.name
-
-    return {
-        folder.name: folder
-        for folder in sorted(
-            (path.parent for path in paths.backbones_dir().glob("*/config.json")), key=size
-        )
-    }
-
-
-def judge_models() -> dict[str, Path]:
-    """Name -> folder of the embedded judges. They load like backbones; they have forgotten how to
-    write traces and descriptions.
-    """
-    return {
-        folder.name: folder
-        for folder in sorted(path.parent for path in paths.judges_dir().glob("*/config.json"))
-    }
+from covrr_utils.backbones.registry import UnknownBackbone, judge_models, list_backbones
 
 
 def load_checkpoint(

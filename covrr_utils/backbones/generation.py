@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from covrr_utils.backbones.checkpoints import UnknownBackbone as UnknownBackbone
 from covrr_utils.backbones.grammar import check_form
 from covrr_utils.video.clips import Clip
 
@@ -34,7 +33,7 @@ class Generation:
     seed: int = 0
     grammar: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.grammar is not None:
             check_form(self.grammar)
 

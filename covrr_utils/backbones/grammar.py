@@ -3,8 +3,9 @@ writes traces that parse.
 
 The masks come from the library xgrammar. A form is one of
 
-    lines    the five lines ``slot: assertion; assertion`` that the prompts ask for and the mini backbones are trained on
-    json     the same as a JSON object, by the pydantic schema `covrr_utils.traces.trace.TraceSchema`
+    lines    the five lines ``slot: assertion; assertion`` that the prompts ask for
+             and the mini backbones are trained on
+    json     the same as a JSON object, by the schema `covrr_utils.traces.trace.TraceSchema`
 
 or the text of any JSON schema (it begins with ``{``), as the model judge uses. Both trace forms ask
 for one to four assertions per slot, each at most twelve words per side, so that what is written

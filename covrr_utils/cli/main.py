@@ -120,7 +120,7 @@ def command_rerun(arguments: argparse.Namespace) -> int:
     """Execute notebooks for every backbone and benchmark; what is done already is not executed
     again.
     """
-    from covrr_utils.backbones.backbone import list_backbones
+    from covrr_utils.backbones.registry import list_backbones
     from covrr_utils.experiments.reruns import plan, rerun
 
     begun = time.perf_counter()
@@ -138,7 +138,7 @@ def command_rerun(arguments: argparse.Namespace) -> int:
 
 def command_backbones(arguments: argparse.Namespace) -> int:
     from covrr_utils.backbones import sizes
-    from covrr_utils.backbones.backbone import list_backbones
+    from covrr_utils.backbones.registry import list_backbones
 
     rows = []
     if arguments.published:

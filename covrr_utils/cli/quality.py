@@ -40,7 +40,7 @@ def _judge(name: str, arguments: argparse.Namespace, run):
     if arguments.model is None or (name == "endpoint" and arguments.url is None):
         needs = "--model NAME and --url ADDRESS (such as http://localhost:8000/v1)"
         if name == "backbone":
-            from covrr_utils.backbones.checkpoints import judge_models
+            from covrr_utils.backbones.registry import judge_models
 
             needs = (
                 "--model NAME: a backbone, or for the mini world an embedded judge"

@@ -50,7 +50,8 @@ class RunConfig:
     revision: str | None = None
 
     def __post_init__(self):
-        from covrr_utils.reasoning.strategies import Settings, strategy
+        from covrr_utils.reasoning.settings import Settings
+        from covrr_utils.reasoning.strategies import strategy
 
         if isinstance(self.strategies, str):
             raise ValueError(

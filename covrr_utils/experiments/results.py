@@ -49,7 +49,7 @@ class Result:
     tokens_per_query: float | None = None
     seconds_per_query: float | None = None
     grammar: str | None = None
-    # of the traces, see `covrr_utils.reasoning.strategies.validity`; None where none is written
+    # of the traces, see `covrr_utils.reasoning.validity.validity`; None where none is written
     validity: dict | None = None
     present: int | None = None
     recall_present: dict[str, float] = field(default_factory=dict)

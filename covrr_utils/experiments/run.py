@@ -206,6 +206,7 @@ class Run:
         ``seconds``.
         """
         from covrr_utils.reasoning import strategies
+        from covrr_utils.reasoning.settings import Settings
 
         if strategy not in self._queries:
             ask = strategies.strategy(strategy)
@@ -215,7 +216,7 @@ class Run:
                 "seed": self.config.seed,
             }
             style = self.config.prompt_style
-            settings = strategies.Settings(
+            settings = Settings(
                 self.generation,
                 layers=self.config.layers,
                 style=style,
@@ -258,13 +259,14 @@ class Run:
         triplet without a trace is a failure.
         """
         from covrr_utils.reasoning import strategies
+        from covrr_utils.reasoning.settings import Settings
 
         if name in strategies.STRATEGIES:
             raise ValueError(f"{name!r} is a strategy; give these traces another name")
         triplets = {
             triplet.id: triplet for triplet in self.benchmark.triplets if triplet.id in traces
         }
-        settings = strategies.Settings(
+        settings = Settings(
             self.generation, layers=self.config.layers, style=self.config.prompt_style
         )
 
@@ -296,9 +298,9 @@ class Run:
 
     def validity(self, strategy: str) -> dict | None:
         """How many of the traces that a strategy wrote were as asked for, see
-        `covrr_utils.reasoning.strategies.validity`.
+        `covrr_utils.reasoning.validity.validity`.
         """
-        from covrr_utils.reasoning import strategies
+        from covrr_utils.reasoning.validity import validity
 
         records, failures = self.queries(strategy)
         several = (
@@ -306,7 +308,7 @@ class Run:
             if strategy == "self_consistency" and self.config.synthesis == "vote"
             else 1
         )
-        return strategies.validity(records.values(), failures.values(), several)
+        return validity(records.values(), failures.values(), several)
 
     def evaluate(
         self,

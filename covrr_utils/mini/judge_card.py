@@ -97,7 +97,8 @@ def measured() -> tuple[pd.DataFrame, pd.DataFrame]:
     """How far the judge agrees with ``slots`` and its truth, by backbone and kind of trace; and the
     share of right numbers by dimension.
     """
-    from covrr_utils.backbones.backbone import Backbone, list_backbones
+    from covrr_utils.backbones.backbone import Backbone
+    from covrr_utils.backbones.registry import list_backbones
     from covrr_utils.experiments.config import RunConfig
     from covrr_utils.experiments.run import Run
 

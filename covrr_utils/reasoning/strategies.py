@@ -1,9 +1,9 @@
 """The reasoning strategies: from (reference, edit) to the description of the video after the edit.
 
-    single_stage       describe the video after the edit in one go              (paper: "no explicit reasoning")
-    two_stage          write the trace, then describe given the trace           (paper: reason -> describe)
-    self_consistency   sample several traces, merge them, then describe         (paper: "5 rounds")
-    gold_trace         describe given the benchmark's own trace                 (the ceiling of stage 2)
+    single_stage       describe after the edit in one go         (paper: "no explicit reasoning")
+    two_stage          write the trace, then describe given it   (paper: reason -> describe)
+    self_consistency   merge several sampled traces, describe    (paper: "5 rounds")
+    gold_trace         describe given the benchmark's own trace  (the ceiling of stage 2)
 
 Each takes (triplet, clip) pairs and returns queries and failures; a row that fails never takes
 another row with it.
@@ -12,59 +12,26 @@ another row with it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from covrr_utils.backbones.backbone import Backbone
-from covrr_utils.backbones.description import Description, Failure, Record
-from covrr_utils.backbones.generation import Generation, Prompt
-from covrr_utils.backbones.grammar import check_form
-from covrr_utils.benchmarks.benchmark import Triplet
+from covrr_utils.backbones.description import Description, Failure
+from covrr_utils.backbones.generation import Prompt
 from covrr_utils.reasoning import prompts
-from covrr_utils.traces.reading import parse_trace, read_trace_text
+from covrr_utils.reasoning.settings import Settings
+from covrr_utils.reasoning.validity import UNUSABLE
+from covrr_utils.traces.reading import parse_trace
 from covrr_utils.traces.trace import SLOTS, ReasoningTrace, TraceError
-from covrr_utils.video.clips import Clip
 
-SYNTHESES = ("vote", "model")
+if TYPE_CHECKING:
+    from covrr_utils.backbones.backbone import Backbone
+    from covrr_utils.benchmarks.benchmark import Triplet
+    from covrr_utils.video.clips import Clip
 
 
 class UnknownStrategy(ValueError):
     """A strategy name that does not exist."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How strategies decode: ``decoding`` for every greedy step; ``samples`` traces at
-    ``temperature`` for self-consistency.
-
-    ``synthesis`` merges the sampled traces by majority ``vote`` per slot, or by asking the
-    ``model`` (as the official code does). ``grammar`` constrains every trace (not the descriptions)
-    to a form of `covrr_utils.backbones.grammar`. ``style``: how every prompt is worded
-    (`covrr_utils.reasoning.prompts.STYLES`). ``layers``: depths of decoder blocks whose states
-    descriptions keep too (`Backbone.describe`).
-    """
-
-    generation: Generation = field(default_factory=Generation)
-    samples: int = 5
-    temperature: float = 0.9
-    synthesis: str = "vote"
-    seed: int = 0
-    layers: tuple[float, ...] = ()
-    grammar: str | None = None
-    style: str = "slots"
-
-    @property
-    def tracing(self) -> Generation:
-        """The decoding of traces."""
-        return replace(self.generation, grammar=self.grammar)
-
-    def __post_init__(self):
-        if self.samples < 1:
-            raise ValueError(f"samples must be at least 1, got {self.samples}")
-        if self.synthesis not in SYNTHESES:
-            raise ValueError(f"unknown synthesis {self.synthesis!r}; known: {', '.join(SYNTHESES)}")
-        if self.grammar is not None:
-            check_form(self.grammar)
 
 
 @dataclass
@@ -94,22 +61,24 @@ class Query:
         return kept | ({"retried": True} if self.retried else {})
 
 
-Items = Sequence[tuple[Triplet, Clip]]
+Items = Sequence["tuple[Triplet, Clip]"]
 
 Outcome = tuple[list[Query], list[Failure]]
+
+Traces = tuple[dict[str, ReasoningTrace], list[Failure]]
 
 
 def single_stage(
     backbone: Backbone, items: Items, settings: Settings, desc: str | None = None
 ) -> Outcome:
     """Describe after the edit in one go."""
-    asked = [
+    questions = [
         Prompt(clip, prompts.single_stage(triplet.edit, settings.style)) for triplet, clip in items
     ]
-    described = backbone.describe(asked, settings.generation, desc, settings.layers)
+    descriptions = backbone.describe(questions, settings.generation, desc, settings.layers)
     return [
         Query(triplet.id, description)
-        for (triplet, _), description in zip(items, described, strict=True)
+        for (triplet, _), description in zip(items, descriptions, strict=True)
     ], []
 
 
@@ -120,18 +89,18 @@ def two_stage(
 
     What holds no trace is asked for again, once, under a grammar.
     """
-    asked = [Prompt(clip, prompts.trace(triplet.edit, settings.style)) for triplet, clip in items]
-    written = backbone.write(asked, settings.tracing, _label(desc, "traces"))
-    traces, failures = _parsed(items, written)
-    again = _again(backbone, items, failures, settings, desc)
-    traces |= again
-    queries = described(backbone, items, traces, settings, _label(desc, "descriptions"))
-    texts = {triplet.id: text for (triplet, _), text in zip(items, written, strict=True)}
+    texts = backbone.write(
+        _trace_prompts(items, settings), settings.tracing, _label(desc, "traces")
+    )
+    traces, failures = _parsed(items, texts)
+    second = _second_traces(backbone, items, failures, settings, desc)
+    queries = described(backbone, items, traces | second, settings, _label(desc, "descriptions"))
+    written = {triplet.id: text for (triplet, _), text in zip(items, texts, strict=True)}
     queries = [
-        replace(query, written=texts[query.triplet], retried=query.triplet in again)
+        replace(query, written=written[query.triplet], retried=query.triplet in second)
         for query in queries
     ]
-    return queries, [failure for failure in failures if failure.id not in again]
+    return queries, [failure for failure in failures if failure.id not in second]
 
 
 def self_consistency(
@@ -141,58 +110,67 @@ def self_consistency(
 
     Where none is usable, one is asked for under a grammar.
     """
-    asked = [Prompt(clip, prompts.trace(triplet.edit, settings.style)) for triplet, clip in items]
-    sampled: dict[str, list[str]] = {triplet.id: [] for triplet, _ in items}
+    samples: dict[str, list[str]] = {triplet.id: [] for triplet, _ in items}
     for number in range(settings.samples):
-        generation = replace(
-            settings.tracing,
-            do_sample=True,
-            temperature=settings.temperature,
-            seed=settings.seed * 1000 + number,
-        )
         texts = backbone.write(
-            asked, generation, _label(desc, f"trace {number + 1} of {settings.samples}")
+            _trace_prompts(items, settings),
+            settings.sampling(number),
+            _label(desc, f"trace {number + 1} of {settings.samples}"),
         )
         for (triplet, _), text in zip(items, texts, strict=True):
-            sampled[triplet.id].append(text)
+            samples[triplet.id].append(text)
     if settings.synthesis == "model":
         merging = [
-            Prompt(clip, prompts.synthesis(triplet.edit, sampled[triplet.id], settings.style))
+            Prompt(clip, prompts.synthesis(triplet.edit, samples[triplet.id], settings.style))
             for triplet, clip in items
         ]
-        traces, failures = _parsed(
-            items, backbone.write(merging, settings.tracing, _label(desc, "synthesis"))
-        )
+        merged = backbone.write(merging, settings.tracing, _label(desc, "synthesis"))
+        traces, failures = _parsed(items, merged)
     else:
-        traces, failures = {}, []
-        for triplet, _ in items:
-            try:
-                traces[triplet.id] = vote(sampled[triplet.id])
-            except TraceError as error:
-                failures.append(Failure(triplet.id, "trace", "unusable trace", str(error)))
-    again = _again(backbone, items, failures, settings, desc)
+        traces, failures = _voted(items, samples)
+    second = _second_traces(backbone, items, failures, settings, desc)
     queries = described(
-        backbone, items, traces | again, settings, _label(desc, "descriptions"), sampled
+        backbone, items, traces | second, settings, _label(desc, "descriptions"), samples
     )
-    queries = [replace(query, retried=query.triplet in again) for query in queries]
-    return queries, [failure for failure in failures if failure.id not in again]
+    queries = [replace(query, retried=query.triplet in second) for query in queries]
+    return queries, [failure for failure in failures if failure.id not in second]
 
 
 def gold_trace(
     backbone: Backbone, items: Items, settings: Settings, desc: str | None = None
 ) -> Outcome:
     """Describe given the benchmark's gold trace; a triplet without one is a failure."""
+    message = "the benchmark has no gold trace for this triplet"
     traces = {
         triplet.id: triplet.gold_trace for triplet, _ in items if triplet.gold_trace is not None
     }
     failures = [
-        Failure(
-            triplet.id, "trace", "no gold trace", "the benchmark has no gold trace for this triplet"
-        )
+        Failure(triplet.id, "trace", "no gold trace", message)
         for triplet, _ in items
         if triplet.gold_trace is None
     ]
     return described(backbone, items, traces, settings, desc), failures
+
+
+def described(
+    backbone: Backbone,
+    items: Items,
+    traces: Mapping[str, ReasoningTrace],
+    settings: Settings,
+    desc: str | None = None,
+    samples: Mapping[str, list[str]] | None = None,
+) -> list[Query]:
+    """Stage 2 for every triplet that has a trace: its description after the edit, given the trace."""
+    ready = [(triplet, clip) for triplet, clip in items if triplet.id in traces]
+    questions = [
+        Prompt(clip, prompts.after_trace(triplet.edit, traces[triplet.id].text(), settings.style))
+        for triplet, clip in ready
+    ]
+    descriptions = backbone.describe(questions, settings.generation, desc, settings.layers)
+    return [
+        Query(triplet.id, description, traces[triplet.id], (samples or {}).get(triplet.id, []))
+        for (triplet, _), description in zip(ready, descriptions, strict=True)
+    ]
 
 
 STRATEGIES: dict[str, Callable[..., Outcome]] = {
@@ -235,61 +213,34 @@ def vote(texts: Sequence[str]) -> ReasoningTrace:
     )
 
 
-def validity(
-    records: Iterable[Record], failures: Iterable[Failure], texts_per_failure: int = 1
-) -> dict[str, object] | None:
-    """How many of the traces a model wrote were traces as asked for, counted over every text
-    (self-consistency writes several a triplet).
-
-    Returns ``texts``, of them ``valid``, ``repaired`` and ``unusable`` (they add up), ``rate``
-    (valid / texts, 0..1), ``repairs`` (how many texts needed which) and ``unwritten`` (triplets
-    that failed before a trace was asked for). None where no trace is written at all.
-    """
-    lost = [failure.cause == "unusable trace" for failure in failures]
-    texts = [text for record in records for text in _written(record.extra)]
-    total, repairs, valid, unusable = (
-        len(texts) + texts_per_failure * sum(lost),
-        Counter(),
-        0,
-        texts_per_failure * sum(lost),
-    )
-    if not total:
-        return None
-    for text in texts:
-        try:
-            written = read_trace_text(text)
-        except TraceError:
-            unusable += 1
-            continue
-        valid += written.valid
-        repairs.update(written.repairs)
-    return {
-        "texts": total,
-        "valid": valid,
-        "repaired": total - valid - unusable,
-        "unusable": unusable,
-        "rate": valid / total,
-        "repairs": dict(repairs.most_common()),
-        "unwritten": len(lost) - sum(lost),
-    }
+def _trace_prompts(items: Items, settings: Settings) -> list[Prompt]:
+    """Stage 1's prompt for every triplet."""
+    return [Prompt(clip, prompts.trace(triplet.edit, settings.style)) for triplet, clip in items]
 
 
-def _written(extra: Mapping) -> list[str]:
-    """The texts in which a trace was asked for, an empty one among them."""
-    return [extra["written"]] if extra.get("written") is not None else extra["samples"]
-
-
-def _parsed(items: Items, texts: Sequence[str]) -> tuple[dict[str, ReasoningTrace], list[Failure]]:
+def _parsed(items: Items, texts: Sequence[str]) -> Traces:
+    """The trace in each text, by triplet id; a text without one is a failure."""
     traces, failures = {}, []
     for (triplet, _), text in zip(items, texts, strict=True):
         try:
             traces[triplet.id] = parse_trace(text)
         except TraceError as error:
-            failures.append(Failure(triplet.id, "trace", "unusable trace", str(error)))
+            failures.append(Failure(triplet.id, "trace", UNUSABLE, str(error)))
     return traces, failures
 
 
-def _again(
+def _voted(items: Items, samples: Mapping[str, list[str]]) -> Traces:
+    """The vote of each triplet's samples; where none of them holds a trace, a failure."""
+    traces, failures = {}, []
+    for triplet, _ in items:
+        try:
+            traces[triplet.id] = vote(samples[triplet.id])
+        except TraceError as error:
+            failures.append(Failure(triplet.id, "trace", UNUSABLE, str(error)))
+    return traces, failures
+
+
+def _second_traces(
     backbone: Backbone,
     items: Items,
     failures: Sequence[Failure],
@@ -303,33 +254,11 @@ def _again(
     left = [(triplet, clip) for triplet, clip in items if triplet.id in failed]
     if not left or settings.grammar is not None:
         return {}
-    asked = [Prompt(clip, prompts.trace(triplet.edit, settings.style)) for triplet, clip in left]
-    texts = backbone.write(
-        asked, replace(settings.generation, grammar="lines"), _label(desc, "traces again")
-    )
+    generation = replace(settings.generation, grammar="lines")
+    texts = backbone.write(_trace_prompts(left, settings), generation, _label(desc, "traces again"))
     return _parsed(left, texts)[0]
 
 
-def described(
-    backbone: Backbone,
-    items: Items,
-    traces: Mapping[str, ReasoningTrace],
-    settings: Settings,
-    desc: str | None = None,
-    sampled: Mapping[str, list[str]] | None = None,
-) -> list[Query]:
-    """Stage 2 for every triplet that has a trace: its description after the edit, given the trace."""
-    ready = [(triplet, clip) for triplet, clip in items if triplet.id in traces]
-    asked = [
-        Prompt(clip, prompts.after_trace(triplet.edit, traces[triplet.id].text(), settings.style))
-        for triplet, clip in ready
-    ]
-    texts = backbone.describe(asked, settings.generation, desc, settings.layers)
-    return [
-        Query(triplet.id, description, traces[triplet.id], (sampled or {}).get(triplet.id, []))
-        for (triplet, _), description in zip(ready, texts, strict=True)
-    ]
-
-
 def _label(desc: str | None, part: str) -> str | None:
+    """The name of a progress bar of one part of a strategy; None stays None, no bar."""
     return None if desc is None else f"{desc}: {part}"

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from covrr_utils.backbones.backbone import Backbone, UnknownBackbone, list_backbones
+from covrr_utils.backbones.backbone import Backbone
 from covrr_utils.backbones.generation import Generation, Prompt
+from covrr_utils.backbones.registry import UnknownBackbone, list_backbones
 from covrr_utils.benchmarks.benchmark import load_benchmark
 from covrr_utils.reasoning import prompts
 from covrr_utils.video.clips import read_clip

@@ -13,7 +13,9 @@ from covrr_utils.backbones.grammar import FORMS, GrammarError
 from covrr_utils.benchmarks.benchmark import load_benchmark
 from covrr_utils.judging.rubric import DIMENSIONS, Rubric, rubric_schema
 from covrr_utils.reasoning import prompts
-from covrr_utils.reasoning.strategies import Settings, strategy, validity
+from covrr_utils.reasoning.settings import Settings
+from covrr_utils.reasoning.strategies import strategy
+from covrr_utils.reasoning.validity import validity
 from covrr_utils.traces.reading import read_trace_text
 from covrr_utils.traces.trace import TraceError, TraceSchema
 from covrr_utils.video.clips import read_clip

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from covrr_utils.backbones import sizes
-from covrr_utils.backbones.backbone import Backbone, UnknownBackbone
+from covrr_utils.backbones.backbone import Backbone
 from covrr_utils.backbones.generation import Generation, Prompt
+from covrr_utils.backbones.registry import UnknownBackbone
 from covrr_utils.backbones.sizes import NotEnoughMemory
 from covrr_utils.cli import main
 from covrr_utils.video.clips import Sampling, read_clip

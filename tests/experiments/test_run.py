@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from covrr_utils.backbones.backbone import Backbone, UnknownBackbone
+from covrr_utils.backbones.backbone import Backbone
+from covrr_utils.backbones.registry import UnknownBackbone
 from covrr_utils.benchmarks.benchmark import load_benchmark
 from covrr_utils.experiments.config import RunConfig, UnknownParameter
 from covrr_utils.experiments.results import load_results

@@ -12,9 +12,9 @@ import pytest
 
 from covrr_utils import paths
 from covrr_utils.backbones.backbone import Backbone
-from covrr_utils.backbones.checkpoints import judge_models
 from covrr_utils.backbones.constraint import compile_form
 from covrr_utils.backbones.generation import Generation, Prompt
+from covrr_utils.backbones.registry import judge_models
 from covrr_utils.benchmarks.benchmark import load_benchmark
 from covrr_utils.cli import main
 from covrr_utils.experiments.config import RunConfig

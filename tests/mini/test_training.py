@@ -8,8 +8,8 @@ import torch
 from conftest import TINY
 from safetensors.torch import load_file
 
-from covrr_utils.backbones.backbone import list_backbones
 from covrr_utils.backbones.generation import Prompt
+from covrr_utils.backbones.registry import list_backbones
 from covrr_utils.judging.rubric import HEAD
 from covrr_utils.mini import judgements, stream, train
 from covrr_utils.mini import model as mini_model

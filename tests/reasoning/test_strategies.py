@@ -1,16 +1,14 @@
+import subprocess
+import sys
+
 import pytest
 
 from covrr_utils.backbones.backbone import Backbone
 from covrr_utils.backbones.generation import Generation
 from covrr_utils.benchmarks.benchmark import load_benchmark
-from covrr_utils.reasoning.strategies import (
-    STRATEGIES,
-    Settings,
-    UnknownStrategy,
-    strategy,
-    validity,
-    vote,
-)
+from covrr_utils.reasoning.settings import Settings
+from covrr_utils.reasoning.strategies import STRATEGIES, UnknownStrategy, strategy, vote
+from covrr_utils.reasoning.validity import validity
 from covrr_utils.traces.reading import parse_trace
 from covrr_utils.traces.trace import TraceError
 from covrr_utils.video.clips import read_clip
@@ -110,3 +108,15 @@ def test_bad_names_and_numbers():
 def test_an_empty_answer_counts_as_unusable():
     record = type("R", (), {"extra": {"trace": None, "samples": [], "written": ""}})
     assert validity([record], [])["unusable"] == 1
+
+
+def test_the_names_of_the_strategies_are_known_without_torch():
+    """The command line takes its choices from them, and ``--help`` must not wait for torch."""
+    program = (
+        "import sys; from covrr_utils.reasoning.strategies import STRATEGIES;"
+        " from covrr_utils.reasoning.settings import SYNTHESES;"
+        " from covrr_utils.backbones.registry import list_backbones; list_backbones();"
+        " print(sorted({'torch', 'transformers'} & set(sys.modules)))"
+    )
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert answer.stdout.strip() == "[]", answer.stderr
