@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
-ROOT = Path(os.environ.get("COVRR_ROOT") or Path(__file__).resolve().parents[1])
+
+def _chosen(variable: str) -> Path | None:
+    """The folder that an environment variable names, None where it names none.
+
+    A relative one means the folder in which the command was given. It is made absolute in the
+    environment too, so that kernels, which run in ``notebooks/``, mean the same folder.
+    """
+    if not (given := os.environ.get(variable)):
+        return None
+    folder = Path(given).expanduser().absolute()
+    os.environ[variable] = str(folder)
+    return folder
+
+
+ROOT = _chosen("COVRR_ROOT") or Path(__file__).resolve().parents[1]
 
 
 def data_dir() -> Path:
@@ -33,7 +48,7 @@ def figures_dir() -> Path:
 
     ``COVRR_FIGURES`` puts them elsewhere (reruns with other parameters do).
     """
-    return Path(os.environ.get("COVRR_FIGURES") or ROOT / "figures")
+    return _chosen("COVRR_FIGURES") or ROOT / "figures"
 
 
 def announce(path: Path) -> None:
@@ -51,11 +66,47 @@ def notebooks_dir() -> Path:
 
 
 def runs_dir() -> Path:
-    """Executed notebooks, results and stores; git-ignored. ``COVRR_RUNS`` puts it elsewhere."""
-    return Path(os.environ.get("COVRR_RUNS") or ROOT / "runs")
+    """Executed notebooks, results and stores; git-ignored. ``COVRR_RUNS`` puts it elsewhere.
+
+    Where the checkout cannot be written, or the package is installed without one, it is a folder
+    of the user's own. That is said once, on standard error; processes started later inherit it.
+    """
+    if chosen := _chosen("COVRR_RUNS"):
+        return chosen
+    if _writable(ROOT / "runs"):
+        return ROOT / "runs"
+    from platformdirs import user_data_path
+
+    folder = user_data_path("covrr") / "runs"
+    os.environ["COVRR_RUNS"] = str(folder)
+    print(
+        f"covrr: {printable(str(ROOT))} cannot be written; results and stores go to"
+        f" {printable(str(folder))} (set COVRR_RUNS to choose another folder)",
+        file=sys.stderr,
+    )
+    return folder
+
+
+def _writable(folder: Path) -> bool:
+    """Whether a folder of the checkout can be written, or made where there is none."""
+    if not notebooks_dir().is_dir():
+        return False  # no checkout: an installed package is no place for results
+    return os.access(folder if folder.is_dir() else folder.parent, os.W_OK | os.X_OK)
 
 
 def relative(path: Path) -> str:
-    """``path`` as shown to people: relative to the repository when inside it."""
+    """``path`` as shown to people: relative to the repository when inside it, and without
+    characters that a terminal would obey.
+    """
     path = Path(path)
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+    return printable(str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path))
+
+
+def printable(text: str) -> str:
+    """``text`` in one line with control characters, and what UTF-8 cannot hold, as escapes."""
+    return "".join(
+        character
+        if character.isprintable()
+        else character.encode("unicode_escape", "backslashreplace").decode()
+        for character in text
+    )

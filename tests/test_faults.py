@@ -26,9 +26,10 @@ from covrr_utils.backbones.description import Failure, Record
 from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.results import file_name
 from covrr_utils.experiments.run import Run
+from covrr_utils.files import DiskFull
 from covrr_utils.store import batches
 from covrr_utils.store.batches import Work, fill
-from covrr_utils.store.collection import Store, StoreError, StoreFull
+from covrr_utils.store.collection import Store, StoreError
 from covrr_utils.video.clips import CAUSES, Clip, ClipError, Sampling, decode, read_clip
 from covrr_utils.video.decoder import Decoder
 
@@ -346,7 +347,7 @@ def test_a_disk_too_small_for_the_rest_is_said_after_the_first_batch(tmp_path, w
     )
     collection = Store(tmp_path).collection("gallery", {})
     with pytest.raises(
-        StoreFull, match="the 26 that are left need about.*What is done is stored; make room"
+        DiskFull, match="the 26 that are left need about.*What is done is stored; make room"
     ):
         work(collection, compute)
     assert len(collection) == 4
@@ -611,7 +612,7 @@ def test_a_full_disk_ends_a_run_with_an_intact_store(tmp_path, work, monkeypatch
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StoreFull, match="the disk is full"):
+    with pytest.raises(DiskFull, match="the disk is full"):
         work(collection, compute)
     monkeypatch.undo()
     monkeypatch.setattr(batches, "as_clip", lambda found, id_: Clip(id_, found.frames, None))

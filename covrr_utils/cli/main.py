@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from covrr_utils import paths
 from covrr_utils.cli import data, quality
 from covrr_utils.cli.printing import results_table, text_table
-from covrr_utils.store.collection import StoreError
+from covrr_utils.files import FileError, reason
 
 if TYPE_CHECKING:
     from covrr_utils.experiments.reruns import Execution
@@ -298,8 +298,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return arguments.call(arguments)
     # unknown names, malformed labels, a full disk: the message says what, where and what next
-    except (ValueError, StoreError) as error:
+    except (ValueError, FileError) as error:
         print(f"covrr: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # of a library's own reading or writing
+        where = f"{paths.relative(Path(error.filename))}: " if error.filename else ""
+        print(f"covrr: {where}{reason(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(

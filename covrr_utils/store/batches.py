@@ -23,7 +23,8 @@ from tqdm import tqdm
 
 from covrr_utils import paths
 from covrr_utils.backbones.description import Failure, NotFinite, Record
-from covrr_utils.store.collection import Collection, StoreFull
+from covrr_utils.files import DiskFull
+from covrr_utils.store.collection import Collection
 from covrr_utils.video.clips import Clip, ClipError, Sampling, as_clip
 from covrr_utils.video.decoder import Decoder
 
@@ -62,7 +63,7 @@ def fill(
 
     Raises
     ------
-    StoreFull
+    DiskFull
         If the disk is full, or what is left will not fit on it.
     KeyboardInterrupt
         As it came, after a word on what is stored and how to go on.
@@ -209,7 +210,7 @@ def _estimate(collection: Collection, done: int, left: int, seconds: float, desc
     )
     needed, free = size * left, shutil.disk_usage(collection.folder).free
     if needed + RESERVE > free:
-        raise StoreFull(
+        raise DiskFull(
             f"{desc}: the {left} that are left need about {needed / 1e9:.1f} GB in"
             f" {paths.relative(collection.folder)}, and {free / 1e9:.1f} GB are free. What is done"
             " is stored; make room, or set COVRR_RUNS to a folder on a larger disk, and run the"

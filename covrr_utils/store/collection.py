@@ -11,7 +11,6 @@ memory.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -22,11 +21,9 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from filelock import FileLock
-
 from covrr_utils import paths
 from covrr_utils.backbones.description import Failure, Record
-from covrr_utils.files import digest, write_atomically
+from covrr_utils.files import FileError, digest, locked, write_atomically, writing
 from covrr_utils.store.shards import Shard, pack
 
 JOURNAL, KEY = "journal.jsonl", "key.json"
@@ -34,12 +31,8 @@ JOURNAL, KEY = "journal.jsonl", "key.json"
 OPEN_SHARDS = 256  # how many shards' texts are kept in memory; their states stay on disk
 
 
-class StoreError(RuntimeError):
+class StoreError(FileError):
     """A shard or journal that is damaged; the message names it."""
-
-
-class StoreFull(StoreError):
-    """The disk is full; what was stored before is intact."""
 
 
 class Store:
@@ -86,7 +79,7 @@ class Collection:
         ------
         ValueError
             If states do not fit float16 or are not finite, or an id is already stored.
-        StoreFull
+        DiskFull
             If the disk is full; nothing of this shard is stored then, and all that was stays.
         """
         records = list(records)
@@ -169,24 +162,13 @@ class Collection:
         """One writer at a time: what another process has added meanwhile is read before, and a line
         that was cut off is removed.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.folder / ".lock"):
-                if not (self.folder / KEY).exists():
-                    write_atomically(
-                        self.folder / KEY,
-                        json.dumps(self.key, ensure_ascii=False, indent=1).encode(),
-                    )
-                self._refresh()
-                yield
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise StoreFull(
-                f"the disk is full: {paths.relative(self.folder)} could not be written. All that"
-                " was stored before is intact; make room (or set COVRR_RUNS to a folder on another"
-                " disk and copy the store there) and run the same command again to go on"
-            ) from error
+        with locked(self.folder / ".lock"), writing(self.folder):
+            if not (self.folder / KEY).exists():
+                write_atomically(
+                    self.folder / KEY, json.dumps(self.key, ensure_ascii=False, indent=1).encode()
+                )
+            self._refresh()
+            yield
 
     def _append(self, line: dict) -> None:
         """Announce: one line at the end of the journal, flushed to disk."""

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from covrr_utils.backbones.description import Failure, Record
-from covrr_utils.store.collection import Store, StoreError, StoreFull
+from covrr_utils.files import DiskFull
+from covrr_utils.store.collection import Store, StoreError
 
 KEY = {"prompt": "Describe.", "weights": "abc"}
 
@@ -135,7 +136,7 @@ def test_a_full_disk_is_said_and_harms_nothing(tmp_path, make_description, monke
         left.pop()(descriptor)
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StoreFull, match="the disk is full.*run the same command again to go on"):
+    with pytest.raises(DiskFull, match="the disk is full.*run the same command again to go on"):
         collection.add(records(make_description, "b"))
     monkeypatch.undo()
     assert list(Store(tmp_path).collection("gallery", KEY).records()) == ["a"]
