@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from covrr_utils import paths
-from covrr_utils.mini.model import Recipe, Stage
+from covrr_utils.mini.recipes import Recipe, Stage
 
 TINY = Recipe(
     text_width=48,

@@ -14,7 +14,7 @@ from covrr_utils.backbones.registry import list_backbones
 from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.run import Run
 from covrr_utils.mini.card import card
-from covrr_utils.mini.model import RECIPES
+from covrr_utils.mini.recipes import RECIPES
 
 # percent points: another processor rounds differently, and a rank or two may change
 TOLERANCE = 1.0

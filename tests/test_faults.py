@@ -130,7 +130,9 @@ import sys
 from covrr_utils.config import RunConfig
 from covrr_utils.experiment import Run
 from covrr_utils.results import file_name
-run = Run(RunConfig(benchmark=sys.argv[1], backbone="mini-3m", batch_size=2, device="cpu", samples=2))
+run = Run(
+    RunConfig(benchmark=sys.argv[1], backbone="mini-3m", batch_size=2, device="cpu", samples=2)
+)
 for strategy in ("two_stage", "self_consistency"):
     run.evaluate(strategy)
 """

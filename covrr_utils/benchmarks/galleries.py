@@ -50,7 +50,9 @@ class Protocol:
             if self.candidates in CANDIDATES
             else f"list-{Path(self.candidates).stem}"
         )
-        return f"{f'{PER_SECTION}:' if self.per_section else ''}{own}{'' if self.exclude_reference else REFERENCE}"
+        section = f"{PER_SECTION}:" if self.per_section else ""
+        reference = "" if self.exclude_reference else REFERENCE
+        return f"{section}{own}{reference}"
 
     def in_words(self) -> str:
         """In words, for results."""

@@ -4,7 +4,8 @@ says where and what was expected.
     webvid-csv      txt1, txt2, sim_txt, pth1, pth2, edit, scores           (WebVid-CoVR)
     dense-csv       pth1, pth2, edit and perhaps an index or txt1           (Dense-WebVid-CoVR)
     covr-r-json     a list, or an object, of rows                           (CoVR-R on WebVid)
-    sections-json   [{"webvid": [rows]}, {"ss2": [rows]}]                   (CoVR-R, WebVid and Something-Something v2 merged)
+    sections-json   [{"webvid": [rows]}, {"ss2": [rows]}]                   (CoVR-R, WebVid and
+                                                                            Something-Something v2)
     challenge-json  as sections-json or covr-r-json, without any target     (challenge sets)
 
 The layout is told by the content, never by the name of the file. The id of a video is its path

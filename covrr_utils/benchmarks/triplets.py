@@ -23,7 +23,7 @@ SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: cannot be written
 
 
 class LabelError(ValueError):
-    """A label file that does not say what it should; the message names file, row and key or column."""
+    """A label file does not say what it should; the message names file, row and key or column."""
 
 
 @dataclass(frozen=True)

@@ -143,10 +143,8 @@ def command_check(arguments: argparse.Namespace) -> int:
             f"{len(shared)} videos share their file name with another: they are found only as"
             " folder/name, not in a flat folder"
         )
-    print(
-        "report:"
-        f" {paths.relative(path)}{'' if findings is None else ' and check.csv beside it, one row per video'}"
-    )
+    beside = "" if findings is None else " and check.csv beside it, one row per video"
+    print(f"report: {paths.relative(path)}{beside}")
     return 0
 
 

@@ -30,7 +30,7 @@ DEFAULT_NOTEBOOKS = (
 
 
 def command_run(arguments: argparse.Namespace) -> int:
-    """Embed the gallery, ask the queries (with progress), execute the notebooks, print the table."""
+    """Embed the gallery, ask the queries (with progress), run the notebooks, print the table."""
     from covrr_utils.experiments.config import RunConfig
     from covrr_utils.experiments.reruns import plan, rerun
     from covrr_utils.experiments.run import Run

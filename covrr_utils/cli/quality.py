@@ -196,10 +196,8 @@ def command_mine(arguments: argparse.Namespace) -> int:
         f" {sum(bool(item.twins) for item in mined)} have twins, to be looked at by hand"
     )
     if any(triplet.distractors for triplet in run.benchmark.triplets):
-        print(
-            "\nlabelled distractors"
-            f" found:\n{compared_with_labels(mined, run.benchmark.triplets).to_string(index=False)}\n"
-        )
+        compared = compared_with_labels(mined, run.benchmark.triplets)
+        print(f"\nlabelled distractors found:\n{compared.to_string(index=False)}\n")
     print(
         f"{paths.relative(path)}: each triplet's distractors, as the key 'distractors' of a"
         " label row"

@@ -61,7 +61,7 @@ def literal_edit(run: Run) -> Scored:
 
 
 def reference_video(run: Run) -> Scored:
-    """Cosine of the mean visual tokens of reference and gallery video; the edit is not looked at."""
+    """Cosine of the mean visual tokens of reference and gallery video; the edit is not read."""
     references, failures = run.pooled(*_references(run), "mean", "uniform", VISION)
     gallery, gallery_failures = run.pooled_gallery("mean", "uniform", VISION)
     queries = {
@@ -71,7 +71,7 @@ def reference_video(run: Run) -> Scored:
 
 
 def reference_description(run: Run) -> Scored:
-    """Cosine of the pooled descriptions of reference and gallery video; the edit is not looked at."""
+    """Cosine of the pooled descriptions of reference and gallery video; the edit is not read."""
     references, failures, gallery, gallery_failures = _pooled_descriptions(run)
     queries = {
         t.id: references[t.reference] for t in run.benchmark.triplets if t.reference in references

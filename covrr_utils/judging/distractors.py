@@ -4,15 +4,15 @@ in the eyes of a triplet.
 A triplet's trace says what holds before and after the edit, row by row. A gallery video whose
 description
 
-    says every value after the edit                                   is a ``twin``: as right as the target, as far as words can tell
-    says some changes as they are after the edit, others as before    is ``literal`` when just those changed that the edit asks for,
-                                                                      ``effect_only`` when just
-                                                                      those did not, else
-                                                                      ``partial``
-    says nothing changed                                              is ``unchanged``
-    says all but the object's rows, of another object                 is ``other_object``
-    says all but one value, of the same object                        is ``near``
-    is of the same object, and wrong in several values                is ``same_object``
+    says every value after the edit                       is a ``twin``: as right as the target, as
+                                                          far as words can tell
+    says some changes as after the edit, others as before is ``literal`` when just those changed
+                                                          that the edit asks for, ``effect_only``
+                                                          when just those did not, else ``partial``
+    says nothing changed                                  is ``unchanged``
+    says all but the object's rows, of another object     is ``other_object``
+    says all but one value, of the same object            is ``near``
+    is of the same object, and wrong in several values    is ``same_object``
 
 and everything else is ``unrelated``. An edit asks for the changes whose value its words name; where
 it names none (an implicit edit: "the sun comes up"), words alone cannot tell ``literal`` from

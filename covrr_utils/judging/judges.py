@@ -1,10 +1,14 @@
 """The Reasoning Score, 0 to 10: how good is a trace? One interface, several judges; the judge's
 name and version stand with every score.
 
-    slots      against the gold trace, exact: precision, recall and F1 of the assertions of every slot, and of those that change
-    overlap    the share of words that trace and gold have in common, both ways: a baseline, also where the gold is prose
-    outcome    what the description after the edit says of the gold values: the one score that strategies without a trace have too
-    model      a backbone or an endpoint with a rubric of ten dimensions (`covrr_utils.judging.model_judge`)
+    slots      against the gold trace, exact: precision, recall and F1 of the assertions of every
+               slot, and of those that change
+    overlap    the share of words that trace and gold have in common, both ways: a baseline, also
+               where the gold is prose
+    outcome    what the description after the edit says of the gold values: the one score that
+               strategies without a trace have too
+    model      a backbone or an endpoint with a rubric of ten dimensions
+               (`covrr_utils.judging.model_judge`)
 
 Every triplet counts: where the method wrote no usable trace, or an empty one, the score is 0 under
 every judge. What a *judge* could not score (no gold to compare with, an endpoint that fails) has no

@@ -28,7 +28,7 @@ def sabotaged(cases: Sequence[Case]) -> dict[str, list[Case]]:
 
 
 def mixed_up(trace: ReasoningTrace, by: int = 1) -> ReasoningTrace:
-    """The trace with every slot's assertions moved on by so many slots, from the last to the first."""
+    """The trace with every slot's assertions moved on by so many slots, the last to the first."""
     return ReasoningTrace(**{slot: getattr(trace, SLOTS[i - by]) for i, slot in enumerate(SLOTS)})
 
 

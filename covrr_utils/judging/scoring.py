@@ -59,7 +59,7 @@ class Score:
         return {key: value for key, value in asdict(self).items() if key != "verdicts"}
 
     def line(self) -> str:
-        """The score as it should be printed: never without judge, version, scale and denominator."""
+        """The score in print: never without its judge, version, scale and denominator."""
         if self.mean is None:
             return f"{self.strategy}: no score by {self.judge} ({self.version}); {self.causes}"
         low, high = self.interval

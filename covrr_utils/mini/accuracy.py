@@ -56,7 +56,7 @@ def query_accuracy(run: Run, strategy: str) -> dict[str, float]:
 
 
 def measured(run: Run) -> dict[str, dict[str, float]]:
-    """All of the above: gallery descriptions, traces, and descriptions after the edit by strategy."""
+    """All of the above: gallery descriptions, traces, descriptions after the edit by strategy."""
     return {
         "gallery descriptions": gallery_accuracy(run),
         "traces": trace_accuracy(run),

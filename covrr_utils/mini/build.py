@@ -144,7 +144,7 @@ def plan(split: str) -> tuple[list[MiniTriplet], list[Shot]]:
 
 
 def held_out_shots() -> frozenset[Shot]:
-    """Every shot that any clip of either split shows: none of them may occur in a training stream."""
+    """Every shot that any clip of either split shows; none may occur in a training stream."""
     return frozenset(shot for split in SPLITS for shot in plan(split)[1])
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from covrr_utils import paths
 from covrr_utils.files import write_atomically
-from covrr_utils.mini.model import HEADS_WEIGHT, RECIPES, Recipe
+from covrr_utils.mini.recipes import HEADS_WEIGHT, RECIPES, Recipe
 
 CARD = """---
 license: apache-2.0
@@ -23,42 +23,48 @@ pipeline_tag: video-text-to-text
 
 # {name}
 
-A `Qwen3VLForConditionalGeneration` with {parameters:,} parameters, trained from nothing on the workbook's rendered mini world. It loads as
-Qwen3-VL-8B would:
+A `Qwen3VLForConditionalGeneration` with {parameters:,} parameters, trained from nothing on the
+workbook's rendered mini world. It loads as Qwen3-VL-8B would:
 
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     model = AutoModelForImageTextToText.from_pretrained("data/backbones/{name}")
     processor = AutoProcessor.from_pretrained("data/backbones/{name}")
 
-It knows ten drawn objects and nothing else. It exists so that the whole method can be run, taught and tested on a laptop.
+It knows ten drawn objects and nothing else. It exists so that the whole method can be run, taught
+and tested on a laptop.
 
 | | |
 |---|---|
-| text | {recipe.text_layers} layers, {recipe.text_width} wide, {recipe.text_heads} heads ({key_value} key-value), MLP {recipe.text_mlp}, tied |
-| vision | {recipe.vision_layers} layers, {recipe.vision_width} wide, patches of 16 x 16 x 2 frames, merged 2 x 2, one DeepStack tap |
+| text | {text} |
+| vision | {vision} |
 | tokenizer | byte-level BPE, 640 entries, Qwen's pre-tokenisation, added tokens and chat layout |
 | input | 4 frames per second, 128 x 128: 8 frames, 64 visual tokens with 4 timestamps |
 | weights | bfloat16 safetensors |
 
 ## Training
 
-`python -m covrr_utils.mini.train {name}` (`RECIPES` in `covrr_utils/mini/model.py`), on two processor cores. All mini backbones have the
-same schedule and see the same clips and questions in the same order; only their size differs.
+`python -m covrr_utils.mini.train {name}` (`RECIPES` in `covrr_utils/mini/recipes.py`), on two
+processor cores. All mini backbones have the same schedule and see the same clips and questions in
+the same order; only their size differs.
 
 {stages}
 
-{clips:,} clips in all, each rendered once. AdamW (0.9, 0.98), weight decay 0.05, gradient norm 1, warm-up of 100 steps and a cosine to
-zero in each stage, bfloat16 autocast, seed {recipe.seed}.
+{clips:,} clips in all, each rendered once. AdamW (0.9, 0.98), weight decay 0.05, gradient norm 1,
+warm-up of 100 steps and a cosine to zero in each stage, bfloat16 autocast, seed {seed}.
 
-- **Vision**: the vision tower alone, through heads that name the eight attributes of a clip and are thrown away afterwards. They also stay
-  beside the text loss (weight {heads}). This is supervision a real Qwen3-VL does not have; it is here because without it, in an earlier
-  training of `mini-3m`, motions stayed at chance (0.12) and objects at 0.38 after 32,000 clips.
-- **Text**: every clip is asked four or five questions with the method's own prompts; the loss is that of the answers' tokens, end of turn
-  included. In each text batch: description of the clip (1 question), trace of an implicit edit (1), trace of another edit, implicit in 4 of
-  10 cases (1), direct description after an *explicit* edit (1), and in every third batch description after edit and given trace (1; after an
-  implicit edit in 6 of 10 cases). The vision tower learns slowly here: at the full rate, text undid what it had learned.
-- Never: triplets for retrieval, contrast, ranking, or any clip or world state of the benchmark's two splits.
+- **Vision**: the vision tower alone, through heads that name the eight attributes of a clip and
+  are thrown away afterwards. They also stay beside the text loss (weight {heads}). This is
+  supervision a real Qwen3-VL does not have; it is here because without it, in an earlier training
+  of `mini-3m`, motions stayed at chance (0.12) and objects at 0.38 after 32,000 clips.
+- **Text**: every clip is asked four or five questions with the method's own prompts; the loss is
+  that of the answers' tokens, end of turn included. In each text batch: description of the clip
+  (1 question), trace of an implicit edit (1), trace of another edit, implicit in 4 of 10 cases (1),
+  direct description after an *explicit* edit (1), and in every third batch description after edit
+  and given trace (1; after an implicit edit in 6 of 10 cases). The vision tower learns slowly here:
+  at the full rate, text undid what it had learned.
+- Never: triplets for retrieval, contrast, ranking, or any clip or world state of the benchmark's
+  two splits.
 
 ## What was seen in which form, and what follows
 
@@ -67,17 +73,20 @@ zero in each stage, bfloat16 autocast, seed {recipe.seed}.
 | {explicit} explicit edits | yes | yes | **yes** |
 | {implicit} implicit edits | yes | yes | **never** |
 
-All (edit, object, state) pairs and all wordings occur in training; combinations of all eight attributes that occur in the benchmark do not.
+All (edit, object, state) pairs and all wordings occur in training; combinations of all eight
+attributes that occur in the benchmark do not.
 
-For the reasoning ablation this means: on implicit edits `single_stage` asks for a leap that was never practised, while `two_stage` asks for two
-steps that were. A gap there shows that composing practised steps works where the leap does not. It does *not* show that a model of this
-size could not learn the leap, nor how large the gap is for a real Qwen3-VL, which has seen neither form. On explicit edits both were
-practised, and the comparison is even.
+For the reasoning ablation this means: on implicit edits `single_stage` asks for a leap that was
+never practised, while `two_stage` asks for two steps that were. A gap there shows that composing
+practised steps works where the leap does not. It does *not* show that a model of this size could
+not learn the leap, nor how large the gap is for a real Qwen3-VL, which has seen neither form. On
+explicit edits both were practised, and the comparison is even.
 
 ## Measured
 
-*Measured here, mini.* `python -m covrr_utils.mini.card {name}`: the share of clips or triplets whose attribute is stated rightly; what is not
-stated is wrong. The same numbers are in `accuracy.csv`.
+*Measured here, mini.* `python -m covrr_utils.mini.card {name}`: the share of clips or triplets
+whose attribute is stated rightly; what is not stated is wrong. The same numbers are in
+`accuracy.csv`.
 
 {accuracies}
 
@@ -145,8 +154,15 @@ def card(name: str, measured: pd.DataFrame, parameters: int) -> str:
     return CARD.format(
         name=name,
         parameters=parameters,
-        recipe=recipe,
-        key_value=recipe.text_heads // 2,
+        text=(
+            f"{recipe.text_layers} layers, {recipe.text_width} wide, {recipe.text_heads} heads"
+            f" ({recipe.text_heads // 2} key-value), MLP {recipe.text_mlp}, tied"
+        ),
+        vision=(
+            f"{recipe.vision_layers} layers, {recipe.vision_width} wide, patches of 16 x 16 x 2"
+            " frames, merged 2 x 2, one DeepStack tap"
+        ),
+        seed=recipe.seed,
         stages=markdown(stage_table(recipe)),
         clips=sum(stage.steps * stage.batch for stage in recipe.stages),
         heads=HEADS_WEIGHT,

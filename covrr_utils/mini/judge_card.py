@@ -21,7 +21,7 @@ from covrr_utils.judging.judges import Case, SlotsJudge, Verdict
 from covrr_utils.judging.rubric import DIMENSIONS, RUBRIC_VERSION
 from covrr_utils.mini.card import markdown, stage_table
 from covrr_utils.mini.judgements import JUDGEMENTS, rubric_scores
-from covrr_utils.mini.model import JUDGE_RECIPES
+from covrr_utils.mini.recipes import JUDGE_RECIPES
 from covrr_utils.retrieval import metrics
 from covrr_utils.traces.trace import ReasoningTrace
 
@@ -43,51 +43,63 @@ pipeline_tag: video-text-to-text
 
 # {name}
 
-A judge of reasoning traces for the mini world: `{beginning}`, trained further until it answers the workbook's rubric ({version}, ten dimensions,
-`covrr_utils/rubric.py`). {parameters:,} parameters, bfloat16 safetensors, the same architecture and tokenizer. It loads like any backbone:
+A judge of reasoning traces for the mini world: `{beginning}`, trained further until it answers the
+workbook's rubric ({version}, ten dimensions, `covrr_utils/judging/rubric.py`). {parameters:,}
+parameters, bfloat16 safetensors, the same architecture and tokenizer. It loads like any backbone:
 
     covrr score --judge backbone --model {name} --against slots --sabotage
 
-It exists so that the model judge can be taught, tested and run on a laptop. It knows the mini world and nothing else, and it is no backbone: it
-has forgotten how to write traces and descriptions.
+It exists so that the model judge can be taught, tested and run on a laptop. It knows the mini world
+and nothing else, and it is no backbone: it has forgotten how to write traces and descriptions.
 
 ## Training
 
-`python -m covrr_utils.mini.train {name}` (`JUDGE_RECIPES` in `covrr_utils/mini/model.py`), on two processor cores, {minutes} minutes.
+`python -m covrr_utils.mini.train {name}` (`JUDGE_RECIPES` in `covrr_utils/mini/recipes.py`), on
+two processor cores, {minutes} minutes.
 
 {stages}
 
-{judgements:,} judgements of {clips:,} clips, each seen once, {each} of a clip. The vision tower is frozen; the optimizer is that of the backbones.
-The second stage was added because another video's traces still scored too high after the first.
+{judgements:,} judgements of {clips:,} clips, each seen once, {each} of a clip. The vision tower is
+frozen; the optimizer is that of the backbones. The second stage was added because another video's
+traces still scored too high after the first.
 
-- **What it reads**: what every judge reads, the clip, the edit, a text of what is seen before, a text of what is seen after, and a trace. In the
-  mini world both texts are complete, so judging is comparing. Without them it was never asked, and its numbers mean nothing.
-- **What it was told**: the ten numbers that `covrr_utils/mini/judging.py` computes from the gold trace. No model and no person gave them.
-- **Traces**: right ones (20 %), some values wrong (40 %), another video's (14 %), unchanged (10 %), the edit taken literally (8 %), slots mixed
-  up (8 %); now and then an assertion that nobody can see, one said twice, or one left out.
-- **Never**: a clip or world state of the benchmark's two splits as reference or target; a trace that a model wrote. Another video's trace, or one
-  with wrong values, may happen to tell of such a state.
+- **What it reads**: what every judge reads, the clip, the edit, a text of what is seen before, a
+  text of what is seen after, and a trace. In the mini world both texts are complete, so judging is
+  comparing. Without them it was never asked, and its numbers mean nothing.
+- **What it was told**: the ten numbers that `covrr_utils/mini/judgements.py` computes from the gold
+  trace. No model and no person gave them.
+- **Traces**: right ones (20 %), some values wrong (40 %), another video's (14 %), unchanged (10 %),
+  the edit taken literally (8 %), slots mixed up (8 %); now and then an assertion that nobody can
+  see, one said twice, or one left out.
+- **Never**: a clip or world state of the benchmark's two splits as reference or target; a trace
+  that a model wrote. Another video's trace, or one with wrong values, may happen to tell of such a
+  state.
 
-It has practised on all kinds of spoiled traces below: that it rejects them shows that it learned what it was taught, on clips it has not met. The
-mistakes that the backbones make in the rows *as written* it has never seen.
+It has practised on all kinds of spoiled traces below: that it rejects them shows that it learned
+what it was taught, on clips it has not met. The mistakes that the backbones make in the rows *as
+written* it has never seen.
 
 ## Measured
 
-*Measured here, mini*, `python -m covrr_utils.mini.judge_card`; the same numbers are in `agreement.csv` and `dimensions.csv`. Traces of
-two_stage: all 400 as written, the first {spoiled} of each kind of sabotage. `score` is the mean of the judge's scores, `truth` the mean of the
-numbers that it should have given (`rubric_scores`), `slots` that of the exact judge, whose scale weighs otherwise; `rho` is Spearman's, of this
-judge and `slots`, with its bootstrap 95 % interval over the n judgements; `numbers right` the share of the ten numbers that are exactly `truth`;
-`7 or more` the share of traces with such a score.
+*Measured here, mini*, `python -m covrr_utils.mini.judge_card`; the same numbers are in
+`agreement.csv` and `dimensions.csv`. Traces of two_stage: all 400 as written, the first {spoiled}
+of each kind of sabotage. `score` is the mean of the judge's scores, `truth` the mean of the numbers
+that it should have given (`rubric_scores`), `slots` that of the exact judge, whose scale weighs
+otherwise; `rho` is Spearman's, of this judge and `slots`, with its bootstrap 95 % interval over the
+n judgements; `numbers right` the share of the ten numbers that are exactly `truth`; `7 or more` the
+share of traces with such a score.
 
 {agreement}
 
-`another's` is also split: *like changes* are traces in which almost the same slots change as in the right one (at most one differs).
-`all of these` pools the four kinds: that rho says how well the judge tells right from wrong. In the rows *as written* most traces are
-right and score 10 under both, so that rho is about the few that are not.
+`another's` is also split: *like changes* are traces in which almost the same slots change as in the
+right one (at most one differs). `all of these` pools the four kinds: that rho says how well the
+judge tells right from wrong. In the rows *as written* most traces are right and score 10 under
+both, so that rho is about the few that are not.
 
-Of its ten numbers, over all the traces above, these shares are exactly right. It compares single values well; the two shares over all values
-(effect_factuality, step_consistency) it only estimates. It can be fooled: about one in eight of other videos' traces passes with 7 or more, and
-far more of those with like changes.
+Of its ten numbers, over all the traces above, these shares are exactly right. It compares single
+values well; the two shares over all values (effect_factuality, step_consistency) it only estimates.
+It can be fooled: about one in eight of other videos' traces passes with 7 or more, and far more of
+those with like changes.
 
 {dimensions}
 """
@@ -156,7 +168,7 @@ def changing(trace: ReasoningTrace) -> set[str]:
 
 
 def agreement_of(pairs: Sequence[tuple[Case, Verdict]]) -> dict[str, float | int]:
-    """How far the verdicts agree with ``slots`` and with the numbers that the gold trace asks for."""
+    """How far the verdicts agree with ``slots`` and with the numbers the gold trace asks for."""
     scores, exact = (
         [verdict.score for _, verdict in pairs],
         [SlotsJudge().verdict(case).score for case, _ in pairs],

@@ -10,7 +10,6 @@ model sees of one question is then exactly what it sees at inference (a test ass
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -24,74 +23,12 @@ from transformers import (
 from transformers.models.qwen3_vl import modeling_qwen3_vl
 from transformers.video_utils import VideoMetadata
 
+from covrr_utils.mini.recipes import HEADS_WEIGHT, Recipe
 from covrr_utils.mini.render import FPS, SECONDS, SIZE, TOTAL_FRAMES
 from covrr_utils.mini.stream import FRAME_INDICES
 from covrr_utils.mini.world import VALUES
 
 VOCABULARY = 640
-
-HEADS_WEIGHT = 0.3  # of the attribute heads' loss beside that of the answers
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Part of a training: ``steps`` batches of ``batch`` clips. Task ``text`` asks questions,
-    ``vision`` trains the vision tower alone, ``judge`` asks for judgements of traces.
-
-    ``rate`` is the peak learning rate, ``vision_rate`` the share of it that the vision tower gets;
-    at 0 it is frozen, and so are its heads.
-    """
-
-    task: str
-    steps: int
-    batch: int = 32
-    rate: float = 2e-3
-    vision_rate: float = 1.0
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """One backbone: its widths and depths, and its training, stage by stage: from nothing, or from
-    the embedded backbone ``beginning``.
-    """
-
-    text_width: int
-    text_layers: int
-    text_heads: int
-    text_mlp: int
-    vision_width: int
-    vision_layers: int
-    vision_heads: int
-    stages: tuple[Stage, ...]
-    seed: int = 7
-    beginning: str | None = None
-
-    @property
-    def steps(self) -> int:
-        return sum(stage.steps for stage in self.stages)
-
-    def stage(self, step: int) -> tuple[Stage, int]:
-        """The stage that ``step`` belongs to, and the step within it."""
-        for stage in self.stages:
-            if step < stage.steps:
-                return stage, step
-            step -= stage.steps
-        raise IndexError("the training ends before this step")
-
-
-SCHEDULE = (Stage("vision", 2400, batch=64), Stage("text", 1600, vision_rate=0.25))
-
-RECIPES = {
-    "mini-1m": Recipe(96, 4, 3, 240, 80, 4, 4, stages=SCHEDULE),
-    "mini-3m": Recipe(192, 4, 6, 512, 128, 4, 4, stages=SCHEDULE),
-    "mini-10m": Recipe(320, 5, 10, 960, 192, 5, 6, stages=SCHEDULE),
-}
-
-JUDGING = tuple(
-    Stage("judge", steps, batch=2, rate=1e-3, vision_rate=0.0) for steps in (3200, 2000)
-)
-
-JUDGE_RECIPES = {"mini-judge": replace(RECIPES["mini-3m"], stages=JUDGING, beginning="mini-3m")}
 
 
 class AttributeHeads(torch.nn.Module):

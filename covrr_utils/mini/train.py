@@ -26,17 +26,8 @@ from covrr_utils import paths
 from covrr_utils.backbones.checkpoints import load_checkpoint
 from covrr_utils.files import write_atomically
 from covrr_utils.judging.rubric import HEAD
-from covrr_utils.mini.model import (
-    JUDGE_RECIPES,
-    RECIPES,
-    VOCABULARY,
-    Prefix,
-    Recipe,
-    Trainee,
-    fast_vision,
-    loss_of,
-    new_model,
-)
+from covrr_utils.mini.model import VOCABULARY, Prefix, Trainee, fast_vision, loss_of, new_model
+from covrr_utils.mini.recipes import JUDGE_RECIPES, RECIPES, Recipe
 from covrr_utils.mini.render import SIZE
 from covrr_utils.mini.stream import FRAME_INDICES, MODEL_FPS, Stream, corpus
 from covrr_utils.mini.tokenizer import build_processor, build_tokenizer

@@ -641,7 +641,7 @@ def read_description(text: str) -> dict[str, str]:
 
 
 def read_trace(trace: ReasoningTrace) -> dict[str, str]:
-    """The eight attributes that a trace says hold after the edit; those it leaves out are missing."""
+    """The attributes that a trace says hold after the edit; those it leaves out are missing."""
     after = trace.after()
     colour, _, kind = (after["states"] or ("",))[0].partition(" ")
     values = {

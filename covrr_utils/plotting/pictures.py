@@ -233,7 +233,7 @@ def recall_bars(
 def training_curve(
     table: pd.DataFrame, stages: Sequence[tuple[str, int]], title: str
 ) -> plt.Figure:
-    """Loss over steps (columns ``step`` and ``loss``), the stages (name, steps) shaded behind it."""
+    """Loss over steps (columns ``step``, ``loss``), the stages (name, steps) shaded behind it."""
     figure, axis = plt.subplots(figsize=(7, 3), layout="constrained")
     axis.plot(table["step"], table["loss"], color=PALETTE[0])
     start = 0

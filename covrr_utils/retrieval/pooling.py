@@ -1,7 +1,7 @@
 """Token weights and poolings: a `Description` becomes one vector. Every pooling is a pure function
 of what the store holds.
 
-    v = sum_i a_i h_i / sum_i a_i,   then v / |v|                                      (paper, section "Embedding")
+    v = sum_i a_i h_i / sum_i a_i,   then v / |v|              (paper, section "Embedding")
 
 with h_i the state that predicts token i and a_i its importance. Five weight schemes are those of
 the official code, to the letter; ``word`` is ours and repairs what they get wrong (sub-word pieces
@@ -21,7 +21,7 @@ from covrr_utils.retrieval.weights import WordFrequencies, token_weights
 
 
 class NothingToPool(ValueError):
-    """A description that cannot become a vector: no content, or states that are zero or not finite."""
+    """A description cannot become a vector: no content, or states that are zero or not finite."""
 
 
 def _mean(states, weights):

@@ -98,7 +98,7 @@ class Collection:
             self._append({"shard": name, "sha256": sha256, "ids": ids})
 
     def record_failures(self, failures: Iterable[Failure]) -> None:
-        """Remember what failed (the newest word on an id counts); the next run tries these again."""
+        """Remember what failed (an id's newest entry counts); the next run tries these again."""
         lines = [asdict(failure) for failure in failures]
         if lines:
             with self._writing():

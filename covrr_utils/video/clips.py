@@ -77,7 +77,7 @@ class Sampling:
 
 @dataclass
 class Clip:
-    """Sampled frames (T, H, W, 3), uint8 RGB, with the metadata the processor needs for timestamps."""
+    """Sampled frames (T, H, W, 3), uint8 RGB, with the metadata that timestamps need."""
 
     id: str
     frames: np.ndarray

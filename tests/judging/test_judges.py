@@ -1,4 +1,4 @@
-"""The Reasoning Score: exact where it can be worked out by hand, low for what is wrong on purpose."""
+"""The Reasoning Score: exact where it can be worked out by hand, low where wrong on purpose."""
 
 import json
 import threading

@@ -27,7 +27,7 @@ from covrr_utils.judging.scoring import judged
 from covrr_utils.mini import judgements
 from covrr_utils.mini.build import held_out_shots, shots_of
 from covrr_utils.mini.judge_card import NAME, agreement_of, card, heard
-from covrr_utils.mini.model import JUDGE_RECIPES
+from covrr_utils.mini.recipes import JUDGE_RECIPES
 from covrr_utils.mini.world import read_description
 from covrr_utils.reasoning import prompts
 from covrr_utils.retrieval import metrics

@@ -14,6 +14,7 @@ from covrr_utils.judging.rubric import HEAD
 from covrr_utils.mini import judgements, stream, train
 from covrr_utils.mini import model as mini_model
 from covrr_utils.mini.build import held_out_shots
+from covrr_utils.mini.recipes import JUDGE_RECIPES, Stage
 from covrr_utils.mini.render import FPS, SECONDS, SIZE, TOTAL_FRAMES
 from covrr_utils.mini.tokenizer import build_tokenizer
 from covrr_utils.reasoning import prompts
@@ -44,7 +45,7 @@ def test_a_question_in_training_sees_exactly_what_it_sees_at_inference(tiny, tas
     tokenizer, model, recipe = (
         tiny.processor.tokenizer,
         tiny.model,
-        replace(TINY, stages=(mini_model.Stage(task, 1, batch=2),)),
+        replace(TINY, stages=(Stage(task, 1, batch=2),)),
     )
     prefix = mini_model.Prefix(model, tiny.processor, head)
     batch = stream.Stream(recipe, tokenizer, prefix.ids, 0).batch(0, frozenset())
@@ -122,8 +123,7 @@ def test_training_resumes_where_it_stopped(tmp_path):
 
 def test_a_judges_training_begins_with_a_backbone_and_leaves_its_eyes_alone(tmp_path):
     recipe = replace(
-        mini_model.JUDGE_RECIPES["mini-judge"],
-        stages=(mini_model.Stage("judge", 2, batch=1, rate=1.0, vision_rate=0.0),),
+        JUDGE_RECIPES["mini-judge"], stages=(Stage("judge", 2, batch=1, rate=1.0, vision_rate=0.0),)
     )
     train.train(
         "judge",
