@@ -42,7 +42,7 @@ class Settings:
         return replace(self.generation, grammar=self.grammar)
 
     def sampling(self, number: int) -> Generation:
-        """How sample ``number`` (0, 1, ...) of self-consistency is generated, under its own seed."""
+        """How sample ``number`` (0, 1, ...) of self-consistency is generated, with its own seed."""
         return replace(
             self.tracing,
             do_sample=True,

@@ -160,7 +160,7 @@ def described(
     desc: str | None = None,
     samples: Mapping[str, list[str]] | None = None,
 ) -> list[Query]:
-    """Stage 2 for every triplet that has a trace: its description after the edit, given the trace."""
+    """Stage 2 for every triplet with a trace: its description after the edit, given the trace."""
     ready = [(triplet, clip) for triplet, clip in items if triplet.id in traces]
     questions = [
         Prompt(clip, prompts.after_trace(triplet.edit, traces[triplet.id].text(), settings.style))
