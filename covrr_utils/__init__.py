@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from covrr_utils.backbones.backbone import Backbone
-    from covrr_utils.backbones.checkpoints import list_backbones
     from covrr_utils.backbones.generation import Prompt
+    from covrr_utils.backbones.registry import list_backbones
     from covrr_utils.benchmarks.benchmark import list_benchmarks
     from covrr_utils.experiments.config import RunConfig
     from covrr_utils.experiments.environment import show_versions
@@ -51,7 +51,7 @@ _ROOMS = {
     "Run": "experiments.run",
     "RunConfig": "experiments.config",
     "comparisons": "retrieval.metrics",
-    "list_backbones": "backbones.checkpoints",
+    "list_backbones": "backbones.registry",
     "list_benchmarks": "benchmarks.benchmark",
     "parse_trace": "traces.reading",
     "pool": "retrieval.pooling",

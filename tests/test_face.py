@@ -29,7 +29,16 @@ def test_importing_the_package_loads_nothing_else():
 
 
 @pytest.mark.parametrize(
-    "name", ["RunConfig", "list_benchmarks", "parse_trace", "pool", "prompts", "recall_at"]
+    "name",
+    [
+        "Prompt",
+        "RunConfig",
+        "list_backbones",
+        "list_benchmarks",
+        "parse_trace",
+        "pool",
+        "recall_at",
+    ],
 )
 def test_a_name_that_needs_no_torch_loads_none(name):
     assert not modules_after(f"from covrr_utils import {name}") & {"torch", "transformers"}
