@@ -29,7 +29,7 @@ def bare(run, videos: list[str]) -> float:
             Prompt(run.clip(video), prompts.describe())
             for video in videos[start : start + run.config.batch_size]
         ]
-        kept += run.backbone.describe(asked, run.generation)
+        kept += run.backbone.describe(asked, run.descriptions.generation)
     return time.perf_counter() - begun
 
 
@@ -37,11 +37,11 @@ def kept(run, videos: list[str]) -> float:
     from covrr_utils.store.collection import Store
 
     with tempfile.TemporaryDirectory() as folder:
-        run.store = Store(Path(folder))
+        run.descriptions.store = Store(Path(folder))
         begun = time.perf_counter()
-        found, failures = run.described(videos, "kept")
+        described = run.descriptions.videos(videos, "kept")
         seconds = time.perf_counter() - begun
-        assert len(found) == len(videos) and not failures
+        assert len(described) == len(videos) and not described.failures
     return seconds
 
 

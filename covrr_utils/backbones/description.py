@@ -4,9 +4,13 @@ queries end.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
+
+T = TypeVar("T", covariant=True)
 
 
 class NotFinite(ValueError):
@@ -72,3 +76,25 @@ class Record:
     id: str
     description: Description
     extra: dict = field(default_factory=dict)
+
+
+class Outcomes(Mapping[str, T]):
+    """What became of many videos or triplets: a mapping of what succeeded, by id, and under
+    ``failures`` why each of the others did not.
+    """
+
+    def __init__(self, succeeded: Mapping[str, T], failures: Mapping[str, Failure]):
+        self._succeeded = succeeded
+        self.failures = dict(failures)
+
+    def __getitem__(self, id_: str) -> T:
+        return self._succeeded[id_]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._succeeded)
+
+    def __len__(self) -> int:
+        return len(self._succeeded)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} succeeded, {len(self.failures)} failed>"

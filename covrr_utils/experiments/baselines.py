@@ -1,38 +1,29 @@
 """What a sceptic asks for: how far does one get on the same gallery, with the same ranks, without
 reasoning about the edit?
 
-Every baseline is one short function from a `Run` to scores, and ends in an ordinary `Result`: a
+Every baseline is one short function from a `Run` to `Scores`, and ends in an ordinary `Result`: a
 failure stays a miss here too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import numpy as np
 
-from covrr_utils.backbones.description import Failure, Record
+from covrr_utils.backbones.description import Failure, Outcomes
 from covrr_utils.experiments.results import Result
 from covrr_utils.experiments.run import Run
-from covrr_utils.retrieval.pooling import PREDICTS, VISION
-from covrr_utils.retrieval.ranking import similarities
+from covrr_utils.experiments.stored import Described
+from covrr_utils.retrieval.pooling import VISION
+from covrr_utils.retrieval.scores import Scores, by_cosine
+
+T = TypeVar("T")
 
 
 class UnknownBaseline(ValueError):
     """A baseline name that does not exist."""
-
-
-@dataclass
-class Scored:
-    """``scores[triplet id]``: (G,) similarity with each of ``videos``; failures by triplet id and
-    by gallery video.
-    """
-
-    scores: dict[str, np.ndarray]
-    videos: list[str]
-    failures: dict[str, Failure] = field(default_factory=dict)
-    gallery_failures: dict[str, Failure] = field(default_factory=dict)
 
 
 def chance(gallery: int, k: int, excluded: int = 0) -> float:
@@ -42,58 +33,48 @@ def chance(gallery: int, k: int, excluded: int = 0) -> float:
     return min(1.0, k / (gallery - excluded))
 
 
-def edit_text(run: Run) -> Scored:
+def edit_text(run: Run) -> Scores:
     """BM25 of the edit's words on the gallery's descriptions; the reference is not looked at."""
-    return _by_words(run, {triplet.id: triplet.edit for triplet in run.benchmark.triplets}, {})
+    return by_words(Outcomes({t.id: t.edit for t in run.benchmark.triplets}, {}), run.gallery())
 
 
-def literal_edit(run: Run) -> Scored:
+def literal_edit(run: Run) -> Scores:
     """BM25 of the reference's description with the edit's words added: the edit taken literally,
     nothing inferred.
     """
-    references, failures = _references(run)
-    described = [triplet for triplet in run.benchmark.triplets if triplet.reference in references]
-    texts = {
-        triplet.id: f"{references[triplet.reference].description.text} {triplet.edit}"
-        for triplet in described
-    }
-    return _by_words(run, texts, _by_triplet(run, failures))
+    references = _of_triplets(run, _references(run))
+    edits = {triplet.id: triplet.edit for triplet in run.benchmark.triplets}
+    texts = {id_: f"{reference.text} {edits[id_]}" for id_, reference in references.items()}
+    return by_words(Outcomes(texts, references.failures), run.gallery())
 
 
-def reference_video(run: Run) -> Scored:
-    """Cosine of the mean visual tokens of reference and gallery video; the edit is not read."""
-    references, failures = run.pooled(*_references(run), "mean", "uniform", VISION)
-    gallery, gallery_failures = run.pooled_gallery("mean", "uniform", VISION)
-    queries = {
-        t.id: references[t.reference] for t in run.benchmark.triplets if t.reference in references
-    }
-    return _by_cosine(queries, gallery, _by_triplet(run, failures), gallery_failures)
+def reference_video(run: Run) -> Scores:
+    """Cosine of the mean visual tokens of reference and gallery video. The edit plays no part."""
+    looks = run.pooled(_references(run), "mean", "uniform", VISION)
+    return by_cosine(_of_triplets(run, looks), run.pooled_gallery("mean", "uniform", VISION))
 
 
-def reference_description(run: Run) -> Scored:
-    """Cosine of the pooled descriptions of reference and gallery video; the edit is not read."""
-    references, failures, gallery, gallery_failures = _pooled_descriptions(run)
-    queries = {
-        t.id: references[t.reference] for t in run.benchmark.triplets if t.reference in references
-    }
-    return _by_cosine(queries, gallery, _by_triplet(run, failures), gallery_failures)
+def reference_description(run: Run) -> Scores:
+    """Cosine of the pooled descriptions of reference and gallery video. The edit plays no part."""
+    pooling, scheme = run.config.pooling, run.config.scheme
+    references = run.pooled(_references(run), pooling, scheme)
+    return by_cosine(_of_triplets(run, references), run.pooled_gallery(pooling, scheme))
 
 
-def reference_plus_edit(run: Run) -> Scored:
+def reference_plus_edit(run: Run) -> Scores:
     """Cosine of the sum of two unit vectors: the reference's pooled description, and the pooled
     states of the edit as the model reads it.
     """
-    references, failures, gallery, gallery_failures = _pooled_descriptions(run)
-    read = run.read(
-        {triplet.id: triplet.edit for triplet in run.benchmark.triplets}, "reading the edits"
-    )
-    edits, unpooled = run.pooled(*read, run.config.pooling, run.config.scheme)
-    ready = [t for t in run.benchmark.triplets if t.reference in references and t.id in edits]
-    sums = {t.id: references[t.reference] + edits[t.id] for t in ready}
-    return _by_cosine(sums, gallery, _by_triplet(run, failures) | unpooled, gallery_failures)
+    pooling, scheme = run.config.pooling, run.config.scheme
+    references = _of_triplets(run, run.pooled(_references(run), pooling, scheme))
+    texts = {triplet.id: triplet.edit for triplet in run.benchmark.triplets}
+    edits = run.pooled(run.descriptions.read(texts, "reading the edits"), pooling, scheme)
+    sums = {id_: references[id_] + edits[id_] for id_ in references if id_ in edits}
+    failures = references.failures | edits.failures
+    return by_cosine(Outcomes(sums, failures), run.pooled_gallery(pooling, scheme))
 
 
-BASELINES: dict[str, Callable[[Run], Scored]] = {
+BASELINES: dict[str, Callable[[Run], Scores]] = {
     "edit words": edit_text,
     "reference + edit words": literal_edit,
     "reference video": reference_video,
@@ -112,18 +93,16 @@ def evaluate_baseline(run: Run, name: str, save: bool = True) -> Result:
     """
     if name not in BASELINES:
         raise UnknownBaseline(f"unknown baseline {name!r}; known: {', '.join(BASELINES)}")
-    return _result(run, name, BASELINES[name](run), save)
+    return run.ranked(name, BASELINES[name](run), save)
 
 
 def evaluate_words(run: Run, strategy: str, save: bool = True) -> Result:
     """The strategy's descriptions matched with the gallery's by their words (BM25), in place of
     token states: what do the states add?
     """
-    queries, failures = run.queries(strategy)
-    scored = _by_words(
-        run, {id_: record.description.text for id_, record in queries.items()}, failures
-    )
-    return _result(run, f"{strategy}, words", scored, save)
+    queries = run.queries(strategy)
+    texts = Outcomes({id_: query.text for id_, query in queries.items()}, queries.failures)
+    return run.ranked(f"{strategy}, words", by_words(texts, run.gallery()), save)
 
 
 def evaluate_reread(run: Run, strategy: str, save: bool = True) -> Result:
@@ -133,73 +112,14 @@ def evaluate_reread(run: Run, strategy: str, save: bool = True) -> Result:
     What is lost or won against `Run.evaluate` is the part of the token states that is owed to their
     context, not to the text.
     """
-    queries, failures = _reread(run, *run.queries(strategy), f"reading {strategy} alone")
-    gallery, gallery_failures = _reread(
-        run, *run.gallery(), "reading the gallery's descriptions alone"
-    )
-    return _result(
-        run,
-        f"{strategy}, read alone",
-        _by_cosine(queries, gallery, failures, gallery_failures),
-        save,
-    )
-
-
-def _reread(run: Run, records: Mapping[str, Record], failures: Mapping[str, Failure], desc: str):
-    """Vectors by id of the records' texts as the model reads them alone, and the failures."""
-    read, lost = run.read({id_: record.description.text for id_, record in records.items()}, desc)
-    return run.pooled(read, {**failures, **lost}, run.config.pooling, run.config.scheme)
-
-
-def _result(run: Run, name: str, scored: Scored, save: bool) -> Result:
-    return run.ranked(
-        name, scored.scores, scored.videos, scored.failures, scored.gallery_failures, save
-    )
-
-
-def _references(run: Run) -> tuple[dict[str, Record], dict[str, Failure]]:
-    """Descriptions of all references, those outside the gallery included."""
-    return run.described(
-        list(dict.fromkeys(triplet.reference for triplet in run.benchmark.triplets)),
-        "describing the references",
-    )
-
-
-def _pooled_descriptions(run: Run):
-    """The references' and the gallery's descriptions, pooled as the run pools, each with its
-    failures.
-    """
     pooling, scheme = run.config.pooling, run.config.scheme
-    return *run.pooled(*_references(run), pooling, scheme, PREDICTS), *run.pooled_gallery(
-        pooling, scheme
-    )
+    queries = run.descriptions.alone(run.queries(strategy), f"reading {strategy} alone")
+    gallery = run.descriptions.alone(run.gallery(), "reading the gallery's descriptions alone")
+    scores = by_cosine(run.pooled(queries, pooling, scheme), run.pooled(gallery, pooling, scheme))
+    return run.ranked(f"{strategy}, read alone", scores, save)
 
 
-def _by_triplet(run: Run, failures: Mapping[str, Failure]) -> dict[str, Failure]:
-    """Failures of references become failures of the triplets that have them."""
-    return {
-        triplet.id: failures[triplet.reference]
-        for triplet in run.benchmark.triplets
-        if triplet.reference in failures
-    }
-
-
-def _by_cosine(
-    queries: Mapping[str, np.ndarray], gallery: Mapping[str, np.ndarray], failures, gallery_failures
-) -> Scored:
-    scores = {}
-    if queries and gallery:
-        scores = dict(
-            zip(
-                queries,
-                similarities(np.stack(list(queries.values())), np.stack(list(gallery.values()))),
-                strict=True,
-            )
-        )
-    return Scored(scores, list(gallery), dict(failures), dict(gallery_failures))
-
-
-def _by_words(run: Run, texts: Mapping[str, str], failures: Mapping[str, Failure]) -> Scored:
+def by_words(texts: Outcomes[str], gallery: Outcomes[Described]) -> Scores:
     """BM25 (Lucene's variant, k1 1.5, b 0.75) of each text against every gallery description; all
     words count, also function words.
     """
@@ -214,12 +134,28 @@ def _by_words(run: Run, texts: Mapping[str, str], failures: Mapping[str, Failure
             show_progress=False,
         )
 
-    gallery, gallery_failures = run.gallery()
     index = bm25s.BM25()
-    index.index(split(record.description.text for record in gallery.values()), show_progress=False)
-    words = zip(texts, split(texts.values()), strict=True)
-    scores = {
-        id_: np.asarray(index.get_scores(line), np.float64) if line else np.zeros(len(gallery))
-        for id_, line in words
+    index.index(split(described.text for described in gallery.values()), show_progress=False)
+    by_query = {
+        id_: np.asarray(index.get_scores(words), np.float64) if words else np.zeros(len(gallery))
+        for id_, words in zip(texts, split(texts.values()), strict=True)
     }
-    return Scored(scores, list(gallery), dict(failures), gallery_failures)
+    return Scores(by_query, list(gallery), texts.failures, gallery.failures)
+
+
+def _references(run: Run) -> Outcomes[Described]:
+    """Descriptions of all references, those outside the gallery included."""
+    references = dict.fromkeys(triplet.reference for triplet in run.benchmark.triplets)
+    return run.descriptions.videos(list(references), "describing the references")
+
+
+def _of_triplets(run: Run, references: Outcomes[T]) -> Outcomes[T]:
+    """What is known by reference, by the triplets that have it."""
+    succeeded: dict[str, T] = {}
+    failures: dict[str, Failure] = {}
+    for triplet in run.benchmark.triplets:
+        if triplet.reference in references:
+            succeeded[triplet.id] = references[triplet.reference]
+        else:
+            failures[triplet.id] = references.failures[triplet.reference]
+    return Outcomes(succeeded, failures)

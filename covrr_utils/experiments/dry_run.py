@@ -19,6 +19,8 @@ from covrr_utils.backbones.qwen import qwen_processor
 from covrr_utils.reasoning import prompts
 
 if TYPE_CHECKING:
+    import torch
+
     from covrr_utils.backbones.backbone import Backbone
     from covrr_utils.video.clips import Clip
 
@@ -68,7 +70,7 @@ def random_backbone(
     )
 
 
-def _restore(model) -> None:
+def _restore(model: torch.nn.Module) -> None:
     """Compute the rotary frequencies again, which have no weights and were left empty."""
     import torch
 
@@ -141,13 +143,11 @@ def verify(
         seconds[name] = (time.perf_counter() - begun) / len(asked)
     width = backbone.model.config.text_config.hidden_size
     for description in (*found["gallery"], *found["query"]):
-        if description.states.shape != (
-            len(description.tokens),
-            width,
-        ) or description.vision.shape != (width,):
+        vision = None if description.vision is None else description.vision.shape
+        if description.states.shape != (len(description.tokens), width) or vision != (width,):
             raise RuntimeError(
-                f"states of shape {description.states.shape} and {description.vision.shape}, but"
-                f" {size} is {width} wide"
+                f"states of shape {description.states.shape} and {vision}, but {size} is {width}"
+                " wide"
             )
     cuda = backbone.model.device.type == "cuda"
     peak = (

@@ -9,11 +9,53 @@ import io
 import json
 import re
 import zlib
+from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
+from typing import TypedDict
 
 from covrr_utils import paths
 from covrr_utils.files import write_atomically, write_json
+
+
+class Recalls(TypedDict):
+    """Number and recall (0..1, by K) of some triplets, and of those of them that are present."""
+
+    triplets: int
+    recall: dict[str, float]
+    present: int
+    recall_present: dict[str, float]
+
+
+class QueryRank(TypedDict):
+    """What became of one triplet: the rank of its target, or the cause of a miss; the best gallery
+    videos with their scores. ``present``: whether reference and target could be read as videos.
+    """
+
+    triplet: str
+    rank: int | None
+    cause: str | None
+    target: str
+    reference: str
+    present: bool
+    top: list[str]
+    scores: list[float]
+
+
+@dataclass(frozen=True)
+class Method:
+    """Where scores come from: everything that decides them beside benchmark and gallery."""
+
+    backbone: str
+    weights_hash: str
+    strategy: str
+    pooling: str = "-"
+    scheme: str = "-"
+    source: str = "-"
+    seed: int = 0
+    grammar: str | None = None
+    prompt_style: str = "slots"
+    options: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass
@@ -57,8 +99,8 @@ class Result:
     reference_excluded: bool | None = None
     prompt_style: str = "slots"
     options: dict[str, object] = field(default_factory=dict)
-    sections: dict[str, dict] = field(default_factory=dict)
-    queries: list[dict] = field(repr=False, default_factory=list)
+    sections: dict[str, Recalls] = field(default_factory=dict)
+    queries: list[QueryRank] = field(repr=False, default_factory=list)
 
     @property
     def ranks(self) -> list[int | None]:

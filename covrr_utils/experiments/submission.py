@@ -55,31 +55,28 @@ def answer(run: Run, strategy: str, count: int = TOP) -> Answers:
     SubmissionError
         If fewer than ``count`` videos besides the source can be ranked for a triplet.
     """
-    scores, videos, failures, gallery_failures = run.scored(
-        strategy, run.config.pooling, run.config.scheme, run.config.source
-    )
-    queries, benchmark, answers = run.queries(strategy)[0], run.benchmark, Answers()
-    index, outside = {video: place for place, video in enumerate(videos)}, benchmark.outside(videos)
+    queries, benchmark, answers = run.queries(strategy), run.benchmark, Answers()
+    scores = run.scores(strategy, run.config.pooling, run.config.scheme, run.config.source)
+    index = {video: place for place, video in enumerate(scores.videos)}
+    outside = benchmark.outside(scores.videos)
     for triplet in benchmark.triplets:
         left_out = benchmark.left_out(triplet, index, outside) | (
             {index[triplet.reference]} if triplet.reference in index else set()
         )
-        if triplet.id in failures:
-            places = [place for place in range(len(videos)) if place not in left_out][:count]
-            answers.failures[triplet.id] = (
-                f"{failures[triplet.id].stage}: {failures[triplet.id].cause}"
-            )
-            answers.traces[triplet.id] = f"Not available ({failures[triplet.id].cause})."
+        if failure := scores.failures.get(triplet.id):
+            places = [place for place in range(len(index)) if place not in left_out][:count]
+            answers.failures[triplet.id] = f"{failure.stage}: {failure.cause}"
+            answers.traces[triplet.id] = f"Not available ({failure.cause})."
         else:
-            places = top(scores[triplet.id], count, left_out)
-            record = queries[triplet.id]
-            answers.traces[triplet.id] = record.extra["trace"] or record.description.text
-        answers.videos[triplet.id] = [videos[place] for place in places]
+            places = top(scores.by_query[triplet.id], count, left_out).tolist()
+            query = queries[triplet.id]
+            answers.traces[triplet.id] = query.trace.text() if query.trace else query.text
+        answers.videos[triplet.id] = [scores.videos[place] for place in places]
         if len(places) < count:
             raise SubmissionError(
                 f"triplet {triplet.id}: only {len(places)} videos can be ranked besides the source,"
                 f" but {count} are needed; of the gallery's {len(benchmark.gallery)} videos"
-                f" {len(gallery_failures)} could not be described (gallery:"
+                f" {len(scores.gallery_failures)} could not be described (gallery:"
                 f" {benchmark.gallery_name})"
             )
     return answers

@@ -24,7 +24,6 @@ from covrr_utils.traces.matching import (
     slot_words,
     stated_share,
 )
-from covrr_utils.traces.reading import parse_trace
 from covrr_utils.traces.trace import SLOTS, ReasoningTrace
 
 FAILED = "failed"
@@ -91,11 +90,11 @@ def diagnose(run: Run, result: Result) -> list[Diagnosis]:
     description says (`covrr_utils.judging.distractors`); ``failed`` where the triplet never got to
     a ranking, ``unexplained`` where there is no gold trace to tell by.
     """
-    records, _ = run.queries(result.strategy)
-    texts = {video: record.description.text for video, record in run.gallery()[0].items()}
+    queries = run.queries(result.strategy)
+    texts = {video: described.text for video, described in run.gallery().items()}
     found = []
     for triplet, row in zip(run.benchmark.triplets, result.queries, strict=True):
-        record = records.get(triplet.id)
+        query = queries.get(triplet.id)
         first = next((video for video in row["top"] if video != triplet.target), None)
         kind = (
             None
@@ -104,7 +103,6 @@ def diagnose(run: Run, result: Result) -> list[Diagnosis]:
             if row["rank"] is None
             else kind_of(triplet, first, texts)
         )
-        written = record.extra["trace"] if record else None
         found.append(
             Diagnosis(
                 triplet.id,
@@ -113,13 +111,13 @@ def diagnose(run: Run, result: Result) -> list[Diagnosis]:
                 first,
                 kind,
                 (
-                    wrong_in_trace(parse_trace(written), triplet.gold_trace)
-                    if written and triplet.gold_trace
+                    wrong_in_trace(query.trace, triplet.gold_trace)
+                    if query and query.trace and triplet.gold_trace
                     else None
                 ),
                 (
-                    wrong_in_text(record.description.text, triplet.gold_trace)
-                    if record and triplet.gold_trace
+                    wrong_in_text(query.text, triplet.gold_trace)
+                    if query and triplet.gold_trace
                     else None
                 ),
                 (
@@ -212,13 +210,13 @@ def confusion(run: Run, strategy: str) -> pd.DataFrame:
     Within a slot the values that both name are taken out; what is left is paired in order, ``-``
     standing for a missing or superfluous one.
     """
-    records, _ = run.queries(strategy)
+    queries = run.queries(strategy)
     counts: Counter[tuple[str, str, str]] = Counter()
     for triplet in run.benchmark.triplets:
-        written = records[triplet.id].extra["trace"] if triplet.id in records else None
-        if not written or triplet.gold_trace is None:
+        trace = queries[triplet.id].trace if triplet.id in queries else None
+        if trace is None or triplet.gold_trace is None:
             continue
-        ours, theirs = _after(parse_trace(written)), _after(triplet.gold_trace)
+        ours, theirs = _after(trace), _after(triplet.gold_trace)
         for slot in SLOTS:
             left = [value for value in theirs[slot] if value not in ours[slot]]
             extra = [value for value in ours[slot] if value not in theirs[slot]]
@@ -285,12 +283,7 @@ def counterfactual(
     many were newly found and newly lost, McNemar's p.
     """
     base = run.evaluate(strategy, save=False)
-    records, _ = run.queries(strategy)
-    written = {
-        id_: parse_trace(record.extra["trace"])
-        for id_, record in records.items()
-        if record.extra["trace"]
-    }
+    written = {id_: query.trace for id_, query in run.queries(strategy).items() if query.trace}
     gold = {
         triplet.id: triplet.gold_trace
         for triplet in run.benchmark.triplets

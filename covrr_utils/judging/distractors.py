@@ -31,7 +31,6 @@ import pandas as pd
 from covrr_utils.benchmarks.benchmark import Triplet
 from covrr_utils.experiments.run import Run
 from covrr_utils.traces.matching import STATED, slot_words, stated_share, stems
-from covrr_utils.traces.reading import parse_trace
 from covrr_utils.traces.trace import ReasoningTrace
 
 MINED = ("literal", "effect_only", "partial", "other_object", "near")
@@ -186,11 +185,7 @@ def traces_for_mining(run: Run, source: str = "gold") -> dict[str, ReasoningTrac
             if triplet.gold_trace
         }
     else:
-        traces = {
-            id_: parse_trace(record.extra["trace"])
-            for id_, record in run.queries(source)[0].items()
-            if record.extra["trace"]
-        }
+        traces = {id_: query.trace for id_, query in run.queries(source).items() if query.trace}
     if not traces:
         raise ValueError(
             f"{run.benchmark.name} has no traces from {source!r}; mine with a strategy that writes"
@@ -201,7 +196,7 @@ def traces_for_mining(run: Run, source: str = "gold") -> dict[str, ReasoningTrac
 
 def mine_run(run: Run, source: str = "gold", per_kind: int = 3, slack: int = 0) -> list[Mined]:
     """`mine` with a run's own gallery descriptions."""
-    texts = {video: record.description.text for video, record in run.gallery()[0].items()}
+    texts = {video: described.text for video, described in run.gallery().items()}
     return mine(run.benchmark.triplets, texts, traces_for_mining(run, source), per_kind, slack)
 
 

@@ -19,6 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from covrr_utils.benchmarks.benchmark import Triplet
 from covrr_utils.experiments.results import Result
 from covrr_utils.experiments.run import Run
+from covrr_utils.experiments.stored import DescribedQuery
 from covrr_utils.files import write_atomically
 from covrr_utils.judging.diagnostics import (
     FAILED,
@@ -31,7 +32,7 @@ from covrr_utils.judging.diagnostics import (
 from covrr_utils.judging.judges import SlotsJudge, Verdict
 from covrr_utils.judging.scoring import SCALE, cases, judged, summary
 from covrr_utils.traces.matching import canonical_pairs
-from covrr_utils.traces.reading import parse_trace, read_trace_text
+from covrr_utils.traces.reading import read_trace_text
 from covrr_utils.traces.trace import SLOTS, ReasoningTrace, TraceError
 from covrr_utils.video.clips import ClipError, Sampling, read_clip
 
@@ -61,13 +62,13 @@ def write_failure_page(
     ``hits`` shows found triplets too.
     """
     diagnoses = diagnose(run, result)
-    records, _ = run.queries(result.strategy)
-    texts = {video: record.description.text for video, record in run.gallery()[0].items()}
+    queries = run.queries(result.strategy)
+    texts = {video: described.text for video, described in run.gallery().items()}
     judge, seen = SlotsJudge(), cases(run, result.strategy)
     scored = judged(judge, seen) if any(case.trace and case.gold for case in seen) else []
     verdicts = {verdict.id: verdict for verdict in scored}
     items = [
-        _item(triplet, row, diagnosis, records.get(triplet.id), texts, verdicts.get(triplet.id))
+        _item(triplet, row, diagnosis, queries.get(triplet.id), texts, verdicts.get(triplet.id))
         for triplet, row, diagnosis in zip(
             run.benchmark.triplets, result.queries, diagnoses, strict=True
         )
@@ -157,12 +158,12 @@ def _item(
     triplet: Triplet,
     row: Mapping,
     diagnosis: Diagnosis,
-    record,
+    query: DescribedQuery | None,
     texts: Mapping[str, str],
     verdict: Verdict | None,
 ) -> dict:
     """Everything that the page shows of one triplet."""
-    written = parse_trace(record.extra["trace"]) if record and record.extra["trace"] else None
+    written = query.trace if query else None
     hard, top = {video for videos in triplet.distractors.values() for video in videos}, []
     for video, score in zip(row["top"][:SHOWN], row["scores"]):
         kind = "target" if video == triplet.target else kind_of(triplet, video, texts)
@@ -180,10 +181,8 @@ def _item(
         "cause": HIT if diagnosis.hit else diagnosis.kind,
         "verdict": _verdict(diagnosis),
         "trace": _side_by_side(written, triplet.gold_trace) if written else None,
-        "repairs": _repairs(record),
-        "description": (
-            _sentences(record.description.text, diagnosis.said_wrong) if record else None
-        ),
+        "repairs": _repairs(query),
+        "description": (_sentences(query.text, diagnosis.said_wrong) if query else None),
         "target_text": (
             _sentences(texts[triplet.target], diagnosis.target_wrong)
             if triplet.target in texts
@@ -264,12 +263,12 @@ def _sentences(text: str, wrong: Sequence[str] | None) -> list[tuple[str, bool]]
     )
 
 
-def _repairs(record) -> list[str]:
+def _repairs(query: DescribedQuery | None) -> list[str]:
     """What had to be mended in the written trace."""
-    if not record or not record.extra["written"]:
+    if not query or not query.written:
         return []
     try:
-        return list(read_trace_text(record.extra["written"]).repairs)
+        return list(read_trace_text(query.written).repairs)
     except TraceError as error:
         return [str(error)]
 

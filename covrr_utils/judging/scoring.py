@@ -19,7 +19,6 @@ from covrr_utils.experiments.run import Run
 from covrr_utils.files import write_json
 from covrr_utils.judging.judges import Case, Judge, Verdict
 from covrr_utils.retrieval import metrics
-from covrr_utils.traces.reading import parse_trace
 
 SCALE = "0-10"
 
@@ -75,27 +74,24 @@ def cases(run: Run, strategy: str) -> list[Case]:
 
     Reference and target are described by the labels, else by the backbone's gallery texts.
     """
-    records, failures = run.queries(strategy)
+    queries = run.queries(strategy)
     described = all(
         triplet.extra.get(key)
         for triplet in run.benchmark.triplets
         for key in ("description_source", "description_target")
     )
     texts = (
-        {}
-        if described
-        else {video: record.description.text for video, record in run.gallery()[0].items()}
+        {} if described else {video: described.text for video, described in run.gallery().items()}
     )
     found = []
     for triplet in run.benchmark.triplets:
-        record, failure = records.get(triplet.id), failures.get(triplet.id)
-        written = record.extra["trace"] if record else None
+        query, failure = queries.get(triplet.id), queries.failures.get(triplet.id)
         found.append(
             Case(
                 triplet.id,
                 triplet.edit,
-                parse_trace(written) if written else None,
-                record.description.text if record else None,
+                query.trace if query else None,
+                query.text if query else None,
                 triplet.gold_trace,
                 triplet.extra.get(GOLD_TEXT),
                 triplet.extra.get("description_source") or texts.get(triplet.reference),

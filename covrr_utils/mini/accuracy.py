@@ -16,16 +16,15 @@ from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.run import Run
 from covrr_utils.mini.build import shots_of
 from covrr_utils.mini.world import ATTRIBUTES, Shot, read_description, read_trace, slot_accuracy
-from covrr_utils.traces.reading import parse_trace
 
 
 def gallery_accuracy(run: Run) -> dict[str, float]:
     """Per attribute, the share of gallery descriptions that state it rightly; ``mean`` is their
     mean over the eight attributes.
     """
-    shots, (records, _) = _shots(run), run.gallery()
+    shots, gallery = _shots(run), run.gallery()
     stated = [
-        read_description(records[video].description.text) if video in records else {}
+        read_description(gallery[video].text) if video in gallery else {}
         for video in run.benchmark.gallery
     ]
     return _with_mean(slot_accuracy(stated, [shots[video] for video in run.benchmark.gallery]))
@@ -35,11 +34,9 @@ def trace_accuracy(run: Run, strategy: str = "two_stage") -> dict[str, float]:
     """Per attribute, the share of a strategy's traces whose value after the edit is the target's;
     ``mean`` as above.
     """
-    shots, (records, _) = _shots(run), run.queries(strategy)
-    stated = [
-        read_trace(parse_trace(records[t.id].extra["trace"])) if t.id in records else {}
-        for t in run.benchmark.triplets
-    ]
+    shots, queries = _shots(run), run.queries(strategy)
+    traces = [queries[t.id].trace if t.id in queries else None for t in run.benchmark.triplets]
+    stated = [read_trace(trace) if trace else {} for trace in traces]
     return _with_mean(slot_accuracy(stated, [shots[t.target] for t in run.benchmark.triplets]))
 
 
@@ -47,9 +44,9 @@ def query_accuracy(run: Run, strategy: str) -> dict[str, float]:
     """Per attribute, the share of a strategy's descriptions after the edit that state what the
     target shows.
     """
-    shots, (records, _) = _shots(run), run.queries(strategy)
+    shots, queries = _shots(run), run.queries(strategy)
     stated = [
-        read_description(records[t.id].description.text) if t.id in records else {}
+        read_description(queries[t.id].text) if t.id in queries else {}
         for t in run.benchmark.triplets
     ]
     return _with_mean(slot_accuracy(stated, [shots[t.target] for t in run.benchmark.triplets]))

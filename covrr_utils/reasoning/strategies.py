@@ -51,15 +51,6 @@ class Query:
     written: str | None = None
     retried: bool = False
 
-    def extra(self) -> dict:
-        """What the store keeps beside the description."""
-        kept = {
-            "trace": self.trace.text() if self.trace else None,
-            "samples": self.samples,
-            "written": self.written,
-        }
-        return kept | ({"retried": True} if self.retried else {})
-
 
 Items = Sequence["tuple[Triplet, Clip]"]
 

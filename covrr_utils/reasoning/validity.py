@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Protocol
 
 from covrr_utils.backbones.description import Failure
@@ -13,18 +13,20 @@ from covrr_utils.traces.trace import TraceError
 UNUSABLE = "unusable trace"
 
 
-class Kept(Protocol):
-    """Anything that holds what `covrr_utils.reasoning.strategies.Query.extra` kept: a record of the
-    store, for one.
-    """
+class Traced(Protocol):
+    """What `validity` reads of a query, answered just now or from the store."""
 
     @property
-    def extra(self) -> Mapping:
-        """``written`` and ``samples``, see `Query.extra`."""
+    def samples(self) -> list[str]:
+        """The sampled traces to the letter."""
+
+    @property
+    def written(self) -> str | None:
+        """The one trace to the letter; None where no single one was asked for."""
 
 
 def validity(
-    records: Iterable[Kept], failures: Iterable[Failure], texts_per_failure: int = 1
+    queries: Iterable[Traced], failures: Iterable[Failure], texts_per_failure: int = 1
 ) -> dict[str, object] | None:
     """How many of the traces a model wrote were traces as asked for, counted over every text
     (self-consistency writes several a triplet).
@@ -34,7 +36,7 @@ def validity(
     that failed before a trace was asked for). None where no trace is written at all.
     """
     causes = Counter(failure.cause == UNUSABLE for failure in failures)
-    texts = [text for record in records for text in _written(record.extra)]
+    texts = [text for query in queries for text in _written(query)]
     repairs: Counter[str] = Counter()
     valid, unusable = 0, texts_per_failure * causes[True]
     total = len(texts) + unusable
@@ -59,6 +61,6 @@ def validity(
     }
 
 
-def _written(extra: Mapping) -> list[str]:
+def _written(query: Traced) -> list[str]:
     """The texts in which a trace was asked for, an empty one among them."""
-    return [extra["written"]] if extra.get("written") is not None else extra["samples"]
+    return query.samples if query.written is None else [query.written]

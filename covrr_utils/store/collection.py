@@ -18,11 +18,11 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from covrr_utils import paths
-from covrr_utils.backbones.description import Failure, Record
+from covrr_utils.backbones.description import Description, Failure, Record
 from covrr_utils.files import FileError, digest, locked, write_atomically, writing
 from covrr_utils.store.shards import Shard, pack
 
@@ -122,7 +122,7 @@ class Collection:
         )
 
     def record(self, name: str) -> Record:
-        """One stored record.
+        """One stored record, its token states among it.
 
         Raises
         ------
@@ -131,6 +131,18 @@ class Collection:
         StoreError
             If its shard is missing or damaged.
         """
+        shard, row = self._located(name)
+        return shard.record(row)
+
+    def head(self, name: str) -> dict:
+        """What is written of a stored record beside its arrays: ``text``, ``tokens``, ``ended`` and
+        ``extra``. No token state is read; errors are those of `record`.
+        """
+        shard, row = self._located(name)
+        return shard.lines[row]
+
+    def _located(self, name: str) -> tuple[Shard, int]:
+        """The shard that holds a record, opened, and the record's row in it."""
         line, row = self._places[name]
         shard = self._open.get(line["shard"])
         if shard is None:
@@ -138,7 +150,7 @@ class Collection:
         self._open.move_to_end(line["shard"])
         while len(self._open) > OPEN_SHARDS:
             self._open.popitem(last=False)
-        return shard.record(row)
+        return shard, row
 
     def _shard(self, line: dict) -> Shard:
         """Open a shard; its checksum is verified once per process."""
@@ -246,16 +258,37 @@ class Collection:
             )
 
 
-class Records(Mapping[str, Record]):
+@dataclass(frozen=True)
+class StoredRecord:
+    """A record in the store: what is written of it is at hand, its token states are read from disk
+    each time that ``description`` is asked for, and not kept.
+    """
+
+    id: str
+    text: str
+    ended: bool
+    extra: dict = field(repr=False)
+    collection: Collection = field(repr=False)
+    stored: str = field(repr=False)
+
+    @property
+    def description(self) -> Description:
+        """The description with its token states."""
+        return self.collection.record(self.stored).description
+
+
+class Records(Mapping[str, StoredRecord]):
     """Stored records by id, each made from the mapped shard when it is asked for, and not kept."""
 
     def __init__(self, collection: Collection, names: Mapping[str, str]):
         self._collection, self._names = collection, dict(names)
 
-    def __getitem__(self, id_: str) -> Record:
-        record = self._collection.record(self._names[id_])
-        record.id = id_
-        return record
+    def __getitem__(self, id_: str) -> StoredRecord:
+        name = self._names[id_]
+        head = self._collection.head(name)
+        return StoredRecord(
+            id_, head["text"], head["ended"], dict(head["extra"]), self._collection, name
+        )
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

@@ -121,11 +121,10 @@ def test_strategies_constrain_traces_not_descriptions(tiny, items):
         assert failures == [] and [query.triplet for query in queries] == [
             triplet.id for triplet, _ in items
         ]
-        records = [type("R", (), {"extra": query.extra()}) for query in queries]
-        counted = validity(records, failures)
+        counted = validity(queries, failures)
         assert (counted["texts"], counted["valid"], counted["rate"]) == (texts, texts, 1.0)
     queries, failures = strategy("two_stage")(tiny, items, Settings(Generation(max_new_tokens=96)))
-    counted = validity([type("R", (), {"extra": query.extra()}) for query in queries], failures)
+    counted = validity(queries, failures)
     assert failures == [] and all(query.retried for query in queries), (
         "what holds no trace is asked for again, under a grammar"
     )

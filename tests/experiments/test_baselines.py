@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from covrr_utils.backbones.description import Outcomes
 from covrr_utils.experiments import baselines
 from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.run import Run
@@ -26,21 +27,20 @@ def test_every_baseline_counts_every_triplet(run):
 
 def test_words_find_the_description_that_has_them(run):
     """BM25 of a gallery description against the gallery ranks that description first."""
-    gallery, _ = run.gallery()
-    videos = list(gallery)
-    scored = baselines._by_words(
-        run, {video: record.description.text for video, record in gallery.items()}, {}
-    )
-    texts = [record.description.text for record in gallery.values()]
-    for place, video in enumerate(videos):
-        assert texts[int(np.argmax(scored.scores[video]))] == texts[place]
-    assert not baselines._by_words(run, {"none": "zzz qqq"}, {}).scores["none"].any()
+    gallery = run.gallery()
+    texts = {video: described.text for video, described in gallery.items()}
+    scores = baselines.by_words(Outcomes(texts, {}), gallery)
+    for video in gallery:
+        best = scores.videos[int(np.argmax(scores.by_query[video]))]
+        assert texts[best] == texts[video]
+    nothing = baselines.by_words(Outcomes({"none": "zzz qqq"}, {}), gallery)
+    assert not nothing.by_query["none"].any()
 
 
 def test_the_references_looks_know_nothing_of_the_edit(run):
-    scored = baselines.reference_video(run)
+    scores = baselines.reference_video(run)
     for triplet in run.benchmark.triplets:
-        assert scored.videos[int(np.argmax(scored.scores[triplet.id]))] == triplet.reference
+        assert scores.videos[int(np.argmax(scores.by_query[triplet.id]))] == triplet.reference
 
 
 def test_a_missing_reference_is_a_miss_in_every_baseline(run):

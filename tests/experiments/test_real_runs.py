@@ -72,13 +72,10 @@ class Stub:
 
 
 def run_on(benchmark, **options):
-    run = Run(
-        RunConfig(
-            benchmark=str(benchmark), backbone="stub", batch_size=16, pooling="mean", **options
-        )
+    config = RunConfig(
+        benchmark=str(benchmark), backbone="stub", batch_size=16, pooling="mean", **options
     )
-    run.backbone = Stub()
-    return run
+    return Run(config, Stub())
 
 
 @pytest.fixture

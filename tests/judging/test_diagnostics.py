@@ -326,16 +326,16 @@ def test_a_run_is_diagnosed_shown_and_questioned(small_benchmark, runs, tmp_path
     wrong = {slot: sum(slot in (d.trace_wrong or ()) for d in found) for slot in SLOTS}
     assert table["replaced"].to_dict() == wrong and (table["R@1"] == 100 * result.recall["1"]).all()
     gold = {t.id: t.gold_trace for t in run.benchmark.triplets}
-    given, failures = run.given("all gold", gold)
+    given = run.given("all gold", gold)
     assert (
         set(given) == {t.id for t in run.benchmark.triplets} - {gone.id}
-        and failures[gone.id].cause == "missing"
+        and given.failures[gone.id].cause == "missing"
     )
-    same = run.queries("gold_trace")[0]
-    assert {id_: record.description.text for id_, record in given.items()} == {
-        id_: record.description.text for id_, record in same.items()
+    same = run.queries("gold_trace")
+    assert {id_: query.text for id_, query in given.items()} == {
+        id_: query.text for id_, query in same.items()
     }
-    assert run.given("none", {})[1][benchmark.triplets[2].id].cause == "no trace given"
+    assert run.given("none", {}).failures[benchmark.triplets[2].id].cause == "no trace given"
     with pytest.raises(ValueError, match="'two_stage' is a strategy"):
         run.given("two_stage", gold)
 
@@ -404,7 +404,6 @@ def test_constrained_runs_are_kept_apart(small_benchmark, runs):
     one, two = free.evaluate("two_stage"), bound.evaluate("two_stage")
     assert (one.grammar, two.grammar) == (None, "json") and two.validity["rate"] == 1.0
     assert all(
-        record.extra["written"].startswith('{"states"')
-        for record in bound.queries("two_stage")[0].values()
+        query.written.startswith('{"states"') for query in bound.queries("two_stage").values()
     )
     assert len(list(free.folder.glob("two_stage*.json"))) == 2 and np.isfinite(two.recall["1"])

@@ -7,7 +7,7 @@ from covrr_utils.backbones.backbone import Backbone
 from covrr_utils.backbones.generation import Generation
 from covrr_utils.benchmarks.benchmark import load_benchmark
 from covrr_utils.reasoning.settings import Settings
-from covrr_utils.reasoning.strategies import STRATEGIES, UnknownStrategy, strategy, vote
+from covrr_utils.reasoning.strategies import STRATEGIES, Query, UnknownStrategy, strategy, vote
 from covrr_utils.reasoning.validity import validity
 from covrr_utils.traces.reading import parse_trace
 from covrr_utils.traces.trace import TraceError
@@ -65,9 +65,7 @@ def test_what_holds_no_trace_is_asked_for_again_in_form(backbone, items, name, m
         ),
     )
     queries, failures = strategy(name)(backbone, items, SETTINGS)
-    assert failures == [] and all(
-        query.retried and query.extra()["retried"] and query.trace.states for query in queries
-    )
+    assert failures == [] and all(query.retried and query.trace.states for query in queries)
     assert [query.written for query in queries] == [
         "no idea" if name == "two_stage" else None
     ] * 3, "what was written first is kept"
@@ -105,9 +103,9 @@ def test_bad_names_and_numbers():
         Settings(samples=0)
 
 
-def test_an_empty_answer_counts_as_unusable():
-    record = type("R", (), {"extra": {"trace": None, "samples": [], "written": ""}})
-    assert validity([record], [])["unusable"] == 1
+def test_an_empty_answer_counts_as_unusable(make_description):
+    query = Query("t", make_description([" mug"]), written="")
+    assert validity([query], [])["unusable"] == 1
 
 
 def test_the_names_of_the_strategies_are_known_without_torch():

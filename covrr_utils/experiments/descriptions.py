@@ -1,0 +1,282 @@
+"""`Descriptions`: what a backbone writes about the videos and queries of a benchmark, through the
+store.
+
+Nothing is computed twice: a description comes from the store when its key and the video's content
+are unchanged. What fails is recorded with its cause, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import copy
+import gc
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+from tqdm import tqdm
+
+from covrr_utils import paths
+from covrr_utils.backbones.description import Failure, Outcomes, Record
+from covrr_utils.backbones.generation import Generation, Prompt
+from covrr_utils.benchmarks.benchmark import Benchmark
+from covrr_utils.experiments.config import RunConfig
+from covrr_utils.experiments.keys import (
+    Key,
+    given_key,
+    query_key,
+    query_text,
+    reading_key,
+    stored_name,
+    video_key,
+)
+from covrr_utils.experiments.stored import (
+    Described,
+    DescribedQuery,
+    outcomes,
+    query_record,
+    video_record,
+)
+from covrr_utils.files import content_hash, digest
+from covrr_utils.reasoning import prompts, strategies
+from covrr_utils.reasoning.settings import Settings
+from covrr_utils.store.batches import Compute, Items, Work, fill, keep
+from covrr_utils.store.collection import Store, StoredRecord
+from covrr_utils.traces.trace import ReasoningTrace
+from covrr_utils.video.clips import ClipError
+
+if TYPE_CHECKING:
+    from covrr_utils.backbones.backbone import Backbone
+
+D = TypeVar("D", bound=Described)
+
+
+class Descriptions:
+    """The descriptions of one benchmark by one backbone.
+
+    The model is loaded when it is first needed, unless a loaded ``backbone`` is given.
+    """
+
+    def __init__(self, config: RunConfig, benchmark: Benchmark, backbone: Backbone | None = None):
+        self.config = config
+        self.benchmark = benchmark
+        self.store = Store(paths.runs_dir() / "store")
+        self._backbone = backbone
+        self._contents: dict[str, str | None] = {}
+        self._gallery: Outcomes[Described] | None = None
+        self._queries: dict[str, Outcomes[DescribedQuery]] = {}
+
+    @property
+    def backbone(self) -> Backbone:
+        """The frozen model."""
+        if self._backbone is None:
+            from covrr_utils.backbones.backbone import Backbone
+
+            config = self.config
+            self._backbone = Backbone.load(
+                config.backbone,
+                config.device,
+                config.dtype,
+                config.batch_size,
+                attention=config.attention,
+                device_map=config.device_map,
+                quantization=config.quantization,
+                revision=config.revision,
+                fps=config.fps,
+                num_frames=config.num_frames,
+                video_pixels=config.video_pixels,
+            )
+        return self._backbone
+
+    def release(self) -> None:
+        """Let go of the model and its memory; it is loaded again when needed."""
+        import torch
+
+        self._backbone = None
+        gc.collect()
+        torch.cuda.empty_cache()
+
+    def variant(self, config: RunConfig) -> Descriptions:
+        """The same gallery by the same model, with the query settings of ``config``."""
+        other = copy.copy(self)
+        other.config, other._queries = config, {}
+        return other
+
+    @cached_property
+    def generation(self) -> Generation:
+        """Greedy decoding with the run's, else the checkpoint's, limit of new tokens."""
+        return Generation(max_new_tokens=self.config.max_new_tokens or self.backbone.max_new_tokens)
+
+    def gallery(self) -> Outcomes[Described]:
+        """Descriptions of all gallery videos, by video."""
+        if self._gallery is None:
+            self._gallery = self.videos(self.benchmark.gallery, "describing the gallery")
+        return self._gallery
+
+    def videos(self, videos: Sequence[str], desc: str) -> Outcomes[Described]:
+        """Descriptions of these videos as they are, by video."""
+        prompt = prompts.describe(self.config.prompt_style)
+
+        def describe(items: Items) -> tuple[list[Record], list[Failure]]:
+            begun = time.perf_counter()
+            descriptions = self.backbone.describe(
+                [Prompt(clip, prompt) for _, clip in items],
+                self.generation,
+                layers=self.config.layers,
+            )
+            seconds = (time.perf_counter() - begun) / len(items)
+            return [
+                video_record(video, description, seconds)
+                for (video, _), description in zip(items, descriptions, strict=True)
+            ], []
+
+        key = video_key(self.config, self.backbone, self.generation)
+        work = [Work(video, stored_name(video, self._content(video)), video) for video in videos]
+        return self._filled("gallery", key, work, describe, desc, Described)
+
+    def queries(self, strategy: str) -> Outcomes[DescribedQuery]:
+        """Descriptions after the edit, by triplet: those of a strategy, or of the name under which
+        traces were `given`.
+        """
+        if strategy not in self._queries:
+            ask, settings = strategies.strategy(strategy), self._settings
+            key = query_key(self.config, self.backbone, self.generation, strategy)
+            texts = {t.id: query_text(t, strategy) for t in self.benchmark.triplets}
+            self._queries[strategy] = self._answered(
+                key, texts, lambda items: ask(self.backbone, items, settings), strategy
+            )
+        return self._queries[strategy]
+
+    def given(self, name: str, traces: Mapping[str, ReasoningTrace]) -> Outcomes[DescribedQuery]:
+        """Stage 2 alone: descriptions after the edit, given ``traces`` of your own (by triplet),
+        whatever wrote them.
+
+        They are kept under ``name``, which `queries` then takes like a strategy's. A triplet
+        without a trace is a failure.
+
+        Raises
+        ------
+        ValueError
+            If ``name`` is that of a strategy.
+        """
+        if name in strategies.STRATEGIES:
+            raise ValueError(f"{name!r} is a strategy; give these traces another name")
+        settings = self._settings
+        key = given_key(self.config, self.backbone, self.generation)
+        texts = {
+            triplet.id: f"{triplet.edit}\n{traces[triplet.id].text()}"
+            for triplet in self.benchmark.triplets
+            if triplet.id in traces
+        }
+        described = self._answered(
+            key,
+            texts,
+            lambda items: (strategies.described(self.backbone, items, traces, settings), []),
+            name,
+        )
+        without = {
+            triplet.id: Failure(
+                triplet.id, "trace", "no trace given", f"{name!r} holds no trace for this triplet"
+            )
+            for triplet in self.benchmark.triplets
+            if triplet.id not in texts
+        }
+        self._queries[name] = Outcomes(described, described.failures | without)
+        return self._queries[name]
+
+    def read(self, texts: Mapping[str, str], desc: str) -> Outcomes[Described]:
+        """Texts (by id) as the model reads each by itself. Equal texts are read once."""
+        key = reading_key(self.config, self.backbone, self.generation)
+        collection = self.store.collection("readings", key)
+        names = {id_: digest({"text": text}) for id_, text in texts.items()}
+        missing = list(
+            {
+                names[id_]: text for id_, text in texts.items() if names[id_] not in collection
+            }.items()
+        )
+        lost: dict[str, Failure] = {}
+        size = self.config.batch_size
+        for start in tqdm(
+            range(0, len(missing), size), desc=desc, disable=not missing, mininterval=1
+        ):
+            batch = missing[start : start + size]
+            readings = self.backbone.read([text for _, text in batch])
+            records = [
+                Record(name, reading) for (name, _), reading in zip(batch, readings, strict=True)
+            ]
+            failed = keep(collection, records, {name: name for name, _ in batch})
+            lost |= {failure.id: failure for failure in failed}
+        return outcomes(collection, names, lost, Described)
+
+    def alone(self, described: Outcomes[D], desc: str) -> Outcomes[Described]:
+        """The texts of these descriptions as the model reads each by itself: no video, no edit, no
+        trace before it. What was not described is a failure here too.
+        """
+        read = self.read({id_: item.text for id_, item in described.items()}, desc)
+        return Outcomes(read, described.failures | read.failures)
+
+    @property
+    def _settings(self) -> Settings:
+        config = self.config
+        return Settings(
+            self.generation,
+            samples=config.samples,
+            synthesis=config.synthesis,
+            seed=config.seed,
+            layers=config.layers,
+            grammar=config.grammar,
+            style=config.prompt_style,
+        )
+
+    def _answered(
+        self,
+        key: Key,
+        texts: Mapping[str, str],
+        ask: Callable[[strategies.Items], strategies.Outcome],
+        desc: str,
+    ) -> Outcomes[DescribedQuery]:
+        """What ``ask`` answers for the triplets of ``texts``: by id, what an answer depends on
+        beside the reference. Tokens and seconds of a batch are shared out evenly.
+        """
+        triplets = {t.id: t for t in self.benchmark.triplets if t.id in texts}
+
+        def answer(items: Items) -> tuple[list[Record], list[Failure]]:
+            tokens, begun = self.backbone.generated_tokens, time.perf_counter()
+            queries, failures = ask([(triplets[id_], clip) for id_, clip in items])
+            tokens_each = (self.backbone.generated_tokens - tokens) / len(items)
+            seconds_each = (time.perf_counter() - begun) / len(items)
+            return [query_record(query, tokens_each, seconds_each) for query in queries], failures
+
+        work = [
+            Work(id_, stored_name(id_, self._content(t.reference), texts[id_]), t.reference)
+            for id_, t in triplets.items()
+        ]
+        return self._filled("queries", key, work, answer, desc, DescribedQuery)
+
+    def _content(self, video: str) -> str | None:
+        """The hash of a video's file, None when there is no such file."""
+        if video not in self._contents:
+            try:
+                path = self.benchmark.video_path(video)
+                self._contents[video] = content_hash(path) if path.is_file() else None
+            except ClipError:  # recorded as the video's failure when it is to be read
+                self._contents[video] = None
+        return self._contents[video]
+
+    def _filled(
+        self,
+        kind: str,
+        key: Mapping[str, object],
+        work: Sequence[Work],
+        compute: Compute,
+        desc: str,
+        typed: Callable[[StoredRecord], D],
+    ) -> Outcomes[D]:
+        """What the store holds for ``work`` once it was computed, batch by batch, where it was
+        missing.
+        """
+        collection = self.store.collection(kind, key)
+        sampling, size = self.backbone.sampling, self.config.batch_size
+        fill(collection, work, self.benchmark.video_path, sampling, compute, size, desc)
+        names = {item.id: item.stored for item in work}
+        return outcomes(collection, names, collection.failures(), typed)
