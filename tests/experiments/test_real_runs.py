@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 
 from covrr_utils import paths
-from covrr_utils.backbones.backbone import sampled
+from covrr_utils.backbones.backbone import Backbone, sampled
 from covrr_utils.backbones.description import Description
 from covrr_utils.benchmarks import checking
 from covrr_utils.benchmarks.benchmark import load_benchmark
 from covrr_utils.cli import main, printing
 from covrr_utils.experiments.config import RunConfig
-from covrr_utils.experiments.descriptions import Descriptions
 from covrr_utils.experiments.run import Run
 from covrr_utils.experiments.submission import SubmissionError, validate
 
@@ -310,7 +309,7 @@ def test_a_submission_is_complete_and_valid(challenge, runs, capsys, monkeypatch
     benchmark = load_benchmark(labels, videos=videos)
     assert benchmark.protocol == "per_section:folder" and len(benchmark.gallery) == 200
     benchmark.video_path("ss2/7").unlink()
-    monkeypatch.setattr(Descriptions, "backbone", Stub())
+    monkeypatch.setattr(Backbone, "load", lambda *arguments, **options: Stub())
     out = runs / "submission.json"
     assert (
         main.main(["submit", str(labels), *flags(videos), "--backbone", "stub", "--out", str(out)])
@@ -478,7 +477,7 @@ def test_a_real_run_is_one_command_and_its_notebooks_get_the_same_options(
     path, videos = hundred
     (tmp_path / "gallery.txt").write_text("\n".join(load_benchmark(path, videos=videos).gallery))
     seen = []
-    monkeypatch.setattr(Descriptions, "backbone", Stub())
+    monkeypatch.setattr(Backbone, "load", lambda *arguments, **options: Stub())
     about = dict.fromkeys(("name", "class", "dtype", "device", "weights_hash"), "stub") | {
         "parameters": 0
     }
