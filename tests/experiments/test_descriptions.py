@@ -1,0 +1,102 @@
+"""What a run is asked for: typed, lazily read, and computed once."""
+
+import numpy as np
+import pytest
+
+from covrr_utils.backbones.backbone import Backbone
+from covrr_utils.experiments import baselines
+from covrr_utils.experiments.config import RunConfig
+from covrr_utils.experiments.run import Run
+from covrr_utils.experiments.stored import EMPTY
+from covrr_utils.reasoning.strategies import STRATEGIES
+from covrr_utils.store.shards import Shard
+from covrr_utils.traces.trace import ReasoningTrace
+
+
+def run_on(benchmark, **options):
+    return Run(RunConfig(benchmark=str(benchmark), batch_size=8, device="cpu", **options))
+
+
+@pytest.fixture
+def model_gone(monkeypatch):
+    """From when it is called, the model cannot be asked for anything."""
+
+    def never(*arguments, **options):
+        raise AssertionError("the model was asked")
+
+    def gone():
+        for name in ("describe", "write", "read"):
+            monkeypatch.setattr(Backbone, name, never)
+
+    return gone
+
+
+def test_queries_and_gallery_are_typed_and_failures_stand_beside_them(small_benchmark, runs):
+    run = run_on(small_benchmark, samples=2)
+    first, *others = run.benchmark.triplets
+    run.benchmark.video_path(first.reference).unlink()
+    gallery = run.gallery()
+    assert set(gallery) | set(gallery.failures) == set(run.benchmark.gallery)
+    assert gallery[others[0].target].text and gallery[others[0].target].ended
+    described = gallery[others[0].target].description
+    assert described.text == gallery[others[0].target].text and described.states.ndim == 2
+    queries = run.queries("two_stage")
+    assert set(queries) == {triplet.id for triplet in others}
+    assert queries.failures[first.id].cause == "missing" and first.id not in queries
+    assert repr(queries) == "<5 succeeded, 1 failed>"
+    for query in queries.values():
+        assert isinstance(query.trace, ReasoningTrace) and query.trace.text()
+        assert query.written and query.samples == [] and not query.retried
+        assert query.tokens > 10 and query.seconds > 0
+    assert all(query.trace is None for query in run.queries("single_stage").values())
+    sampled = run.queries("self_consistency")[others[0].id]
+    assert len(sampled.samples) == 2 and sampled.written is None and sampled.trace
+    gold = run.queries("gold_trace")
+    assert [gold[t.id].trace for t in others] == [t.gold_trace for t in others]
+    given = run.given("nothing to say", {others[0].id: EMPTY})
+    assert given[others[0].id].trace == EMPTY and len(given.failures) == 5
+
+
+def test_numbers_of_a_result_read_no_token_states(small_benchmark, runs, monkeypatch):
+    run = run_on(small_benchmark)
+    gallery, queries = run.gallery(), run.queries("two_stage")
+
+    def never(*arguments):
+        raise AssertionError("token states were read")
+
+    monkeypatch.setattr(Shard, "record", never)
+    assert all(video.text and video.ended for video in gallery.values())
+    assert np.mean([query.tokens for query in queries.values()]) > 0
+    assert run.validity("two_stage")["texts"] == 6
+    assert baselines.evaluate_words(run, "two_stage").triplets == 6
+    with pytest.raises(AssertionError, match="token states were read"):
+        run.evaluate("two_stage")
+
+
+def test_what_is_stored_is_not_computed_again(small_benchmark, runs, model_gone):
+    """Every kind of description: of gallery and references, of every strategy, given traces, texts
+    read alone; and every number that is made of them.
+    """
+
+    def results(run):
+        gold = {triplet.id: triplet.gold_trace for triplet in run.benchmark.triplets}
+        run.given("all gold", gold)
+        found = [run.evaluate(name) for name in (*STRATEGIES, "all gold")]
+        found += [baselines.evaluate_baseline(run, name) for name in baselines.BASELINES]
+        return [*found, baselines.evaluate_reread(run, "two_stage")]
+
+    before = results(run_on(small_benchmark, samples=2))
+    model_gone()
+    assert results(run_on(small_benchmark, samples=2)) == before
+    with pytest.raises(AssertionError, match="the model was asked"):
+        run_on(small_benchmark, samples=2, seed=1).queries("self_consistency")
+
+
+def test_a_loaded_backbone_can_be_shared(small_benchmark, runs, monkeypatch):
+    first = run_on(small_benchmark)
+    backbone = first.backbone
+    monkeypatch.setattr(Backbone, "load", None)
+    second = Run(first.config, backbone)
+    assert second.backbone is backbone and second.variant(seed=1).backbone is backbone
+    with pytest.raises(ValueError, match="'fps' cannot differ; make another Run"):
+        second.variant(fps=2.0)
