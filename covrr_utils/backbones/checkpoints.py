@@ -1,19 +1,52 @@
 """Checkpoints: embedded, published, a local folder or any id of the hub, brought to a device in a
 chosen form.
+
+Weights come from safetensors only, and no code from a checkpoint is run or asked for: every
+``from_pretrained`` gets ``trust_remote_code=False``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from transformers.utils.hub import cached_file, extract_commit_hash
 from transformers.utils.logging import disable_progress_bar
 
 from covrr_utils import paths
 from covrr_utils.backbones import sizes
-from covrr_utils.backbones.registry import UnknownBackbone, judge_models, list_backbones
+from covrr_utils.backbones.completeness import check_folder
+from covrr_utils.backbones.patches import flatten_patch_embedding
+from covrr_utils.backbones.placement import Placement, place
+from covrr_utils.backbones.processors import check_match, check_processor
+from covrr_utils.backbones.registry import UnknownBackbone, checkpoint_folder, list_backbones
+
+if TYPE_CHECKING:
+    from transformers import Qwen3VLForConditionalGeneration, Qwen3VLProcessor
+
+SHOWN_KEYS = 3  # how many weights a message names
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint in memory.
+
+    Attributes
+    ----------
+    name : as results show it: the folder's name or the hub id
+    model : on its device
+    processor : tokenizer, chat template and video processor
+    weights : the folder, or the commit of a model of the hub
+    """
+
+    name: str
+    model: Qwen3VLForConditionalGeneration
+    processor: Qwen3VLProcessor
+    weights: Path | str
 
 
 def load_checkpoint(
@@ -24,17 +57,17 @@ def load_checkpoint(
     device_map: str | None = None,
     quantization: str | None = None,
     revision: str | None = None,
-):
-    """The name to show, the model, its processor, and its folder or, for a model of the hub, its
-    commit.
+) -> Checkpoint:
+    """The checkpoint of that name, checked before anything heavy is read.
 
     ``name`` is an embedded backbone or judge, a published backbone (``qwen3-vl-8b``), a checkpoint
-    folder, or a hub id. Weights come from safetensors only and no code from the checkpoint is run.
-    ``auto`` means CUDA in bfloat16 where there is a GPU, else the CPU in float32.
+    folder, or a hub id.
 
     Parameters
     ----------
-    attention : ``sdpa``, ``eager`` or ``flash_attention_2``; default: transformers' own choice
+    device : ``auto`` is a GPU where there is one, else the CPU
+    dtype : ``auto`` is bfloat16 on a GPU, float32 on the CPU
+    attention : ``sdpa`` (default), ``eager`` or ``flash_attention_2``
     device_map : ``auto`` spreads the layers over all GPUs, and what does not fit over the machine's
         memory
     quantization : ``8bit`` or ``4bit``, by bitsandbytes, which has to be installed
@@ -43,50 +76,107 @@ def load_checkpoint(
     Raises
     ------
     UnknownBackbone
-        If there is no such backbone, the folder is incomplete, or the hub cannot be reached.
+        If there is no such backbone, its checkpoint is not whole or has other weights than its
+        class, or the hub cannot be reached.
     NotEnoughMemory
         If the weights cannot fit; nothing is downloaded then.
     ValueError
-        If an option does not exist, or the package that it needs is missing.
+        If an option does not exist, or the device or a package that it needs is missing.
     """
-    folder = {**list_backbones(), **judge_models()}.get(str(name), Path(name))
-    local = folder.is_dir()
-    known = None if local else sizes.find(str(name))
-    if not local and not known and "qwen3-vl-72b" in str(name).lower():
+    folder = checkpoint_folder(name)
+    known = None if folder else sizes.find(str(name))
+    if folder:
+        check_folder(folder)
+    elif not known and "qwen3-vl-72b" in str(name).lower():
         raise UnknownBackbone(_unknown(name, sizes.NOT_PUBLISHED))
-    if local and not ((folder / "config.json").is_file() and list(folder.glob("*.safetensors"))):
-        raise UnknownBackbone(
-            f"{paths.relative(folder)} is no checkpoint folder: expected config.json and"
-            " *.safetensors in it"
-        )
-    if not local and not known and "/" not in str(name):
+    elif not known and "/" not in str(name):
         raise UnknownBackbone(_unknown(name, "a hub id has the form owner/name"))
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    dtype = ("float32" if device == "cpu" else "bfloat16") if dtype == "auto" else dtype
-    options = _options(attention, device_map, quantization, device)
-    if known or local:
-        parameters = known.parameters if known else sizes.parameters_on_disk(folder)
-        sizes.check_memory(str(name), parameters, dtype, quantization, device, device_map)
-    source = str(folder) if local else known.hub if known else str(name)
-    if local:
+    placement = place(device, dtype, attention, device_map, quantization)
+    if known or folder:
+        parameters = known.parameters if known else sizes.parameters_on_disk(folder or Path())
+        sizes.check_memory(
+            str(name), parameters, placement.dtype, quantization, placement.device, device_map
+        )
+    source = str(folder) if folder else known.hub if known else str(name)
+    if folder:
         disable_progress_bar()  # a local checkpoint is read at once; downloads keep their bar
     try:
-        commit = None if local else _commit(source, revision)
-        processor = AutoProcessor.from_pretrained(source, revision=commit)
-        model = AutoModelForImageTextToText.from_pretrained(
-            source, dtype=getattr(torch, dtype), use_safetensors=True, revision=commit, **options
-        )
+        commit = None if folder else _commit(source, revision)
+        processor, model = _from_pretrained(source, commit, placement)
     except ImportError as error:
         raise ValueError(
             f"backbone {str(name)!r}: an option needs a package that is not here"
-            f" ({str(error).splitlines()[0]})"
+            f" ({_first_line(error)})"
         ) from error
+    except UnknownBackbone:
+        raise
     except OSError as error:
         raise UnknownBackbone(
-            _unknown(name, f"not to be had from the hub: {str(error).splitlines()[0]}")
+            _unreadable(folder, error)
+            if folder
+            else _unknown(name, f"not to be had from the hub: {_first_line(error)}")
         ) from error
-    placed = model if "device_map" in options else model.to(device)
-    return folder.name if local else source, placed, processor, folder if local else commit
+    flatten_patch_embedding(model)
+    placed = model if placement.mapped else model.to(torch.device(placement.device))  # type: ignore[arg-type]
+    return Checkpoint(
+        folder.name if folder else source, placed, processor, folder if folder else str(commit)
+    )
+
+
+def _from_pretrained(
+    source: str, commit: str | None, placement: Placement
+) -> tuple[Qwen3VLProcessor, Qwen3VLForConditionalGeneration]:
+    """Processor, then model; each is checked before it is used."""
+    try:
+        config = AutoConfig.from_pretrained(source, revision=commit, trust_remote_code=False)
+        processor = AutoProcessor.from_pretrained(source, revision=commit, trust_remote_code=False)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UnknownBackbone(_unreadable(source, error, "settings")) from error
+    check_processor(_shown(source), processor)
+    check_match(_shown(source), config, processor)
+    config._attn_implementation = placement.attention  # of every part, whatever the file names
+    try:
+        loaded: Any = AutoModelForImageTextToText.from_pretrained(
+            source,
+            config=config,
+            revision=commit,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are named in the report, and refused
+            **placement.options(),
+        )
+    except torch.OutOfMemoryError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise UnknownBackbone(_unreadable(source, error, "weights")) from error
+    model, report = loaded
+    _check_report(source, report)
+    return processor, model
+
+
+def _check_report(source: str, report: Mapping) -> None:
+    """Every weight of the model came from the checkpoint, and every one of the checkpoint went into
+    the model: a weight that is not there would be random. Tied weights need no copy of their own.
+    """
+    parts = []
+    for kind, what in (
+        ("missing_keys", "lacks"),
+        ("unexpected_keys", "has besides"),
+        ("mismatched_keys", "has in another shape"),
+    ):
+        keys = sorted(key if isinstance(key, str) else str(key[0]) for key in report[kind])
+        if keys:
+            more = f" and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else ""
+            parts.append(f"{what} {', '.join(keys[:SHOWN_KEYS])}{more}")
+    if errors := report.get("error_msgs"):
+        parts.append(f"could not be read ({str(errors[0]).splitlines()[0]})")
+    if parts:
+        raise UnknownBackbone(
+            f"the weights of {_shown(source)} are not those of its class; it {'; it '.join(parts)}."
+            " What is missing would be random numbers, so nothing is run: save the checkpoint again"
+            " with save_pretrained of the whole model, or download it again"
+        )
 
 
 def _commit(source: str, revision: str | None) -> str:
@@ -110,24 +200,21 @@ def _unknown(name: str | Path, reason: str) -> str:
     )
 
 
-def _options(
-    attention: str | None, device_map: str | None, quantization: str | None, device: str
-) -> dict:
-    """What `from_pretrained` takes for these options; each only if it is asked for."""
-    if quantization and quantization not in sizes.QUANTIZATIONS:
-        raise ValueError(
-            f"unknown quantization {quantization!r}; known: {', '.join(sizes.QUANTIZATIONS)}"
-        )
-    if attention and attention not in sizes.ATTENTIONS:
-        raise ValueError(f"unknown attention {attention!r}; known: {', '.join(sizes.ATTENTIONS)}")
-    options: dict = {"attn_implementation": attention} if attention else {}
-    if device_map or quantization:
-        options["device_map"] = device_map or device
-    if quantization:
-        options["quantization_config"] = BitsAndBytesConfig(
-            load_in_8bit=quantization == "8bit",
-            load_in_4bit=quantization == "4bit",
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_compute_dtype=torch.bfloat16,
-        )
-    return options
+def _unreadable(source: str | Path, error: Exception, part: str = "files") -> str:
+    if "trust_remote_code" in str(error):
+        reason = "it wants code of its own to be run, which is never done"
+    else:
+        reason = f"{type(error).__name__}: {_first_line(error)}"
+    return (
+        f"the {part} of {_shown(source)} cannot be loaded ({reason}); copy the checkpoint again"
+        " from where it came, or give another"
+    )
+
+
+def _shown(source: str | Path) -> str:
+    """A folder relative to the repository, a hub id as it is."""
+    return paths.relative(Path(source)) if Path(source).is_dir() else str(source)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Bool, Float, Int
 from transformers import LogitsProcessor
 
 from covrr_utils.backbones.grammar import (
@@ -21,22 +23,33 @@ from covrr_utils.backbones.grammar import (
 )
 from covrr_utils.traces.trace import SLOTS
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+    from xgrammar import CompiledGrammar, GrammarMatcher
+
 
 @dataclass
 class Compiled:
     """A grammar compiled for one tokenizer: what `GrammarProcessor` needs.
 
-    ``closing`` is a (V,) bool mask of closing and end tokens.
+    ``closing`` is true for closing and end tokens.
     """
 
     form: str
-    grammar: object
-    tokenizer: object
-    closing: torch.Tensor
+    grammar: CompiledGrammar
+    tokenizer: PreTrainedTokenizerBase
+    closing: Bool[torch.Tensor, " vocabulary"]
     end_ids: Sequence[int]
 
+    @property
+    def shortest(self) -> list[str]:
+        """The shortest valid text, slot by slot; empty for forms that are no traces."""
+        return SHORTEST.get(self.form, [])
 
-def compile_form(form: str, tokenizer, vocabulary: int, end_ids: Sequence[int]) -> Compiled:
+
+def compile_form(
+    form: str, tokenizer: PreTrainedTokenizerBase, vocabulary: int, end_ids: Sequence[int]
+) -> Compiled:
     """Compile ``form`` for a tokenizer; ``vocabulary`` is the width of the model's logits,
     ``end_ids`` the tokens that end a turn.
     """
@@ -82,16 +95,20 @@ class GrammarProcessor(LogitsProcessor):
             prompt_tokens,
             max_new_tokens,
         )
-        self.shortest = SHORTEST.get(compiled.form)
+        self.shortest = compiled.shortest
         if self.shortest and max_new_tokens < (need := len("".join(self.shortest)) + MARGIN):
             raise GrammarError(
                 f"max_new_tokens is {max_new_tokens}, but a trace as {compiled.form} may need"
                 f" {need} tokens; raise it"
             )
-        self.matchers: list = []
+        self.matchers: list[GrammarMatcher] = []
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        """Scores (B, V) with minus infinity where a token would break the form of its row."""
+    def __call__(
+        self,
+        input_ids: Int[torch.Tensor, "batch tokens"],
+        scores: Float[torch.Tensor, "batch vocabulary"],
+    ) -> Float[torch.Tensor, "batch vocabulary"]:
+        """Scores with minus infinity where a token would break the form of its row."""
         import xgrammar
 
         if not self.matchers:
@@ -123,7 +140,7 @@ class GrammarProcessor(LogitsProcessor):
                     masked[row, ~closers] = float("-inf")
         return masked
 
-    def _must_close(self, generated: torch.LongTensor) -> bool:
+    def _must_close(self, generated: Int[torch.Tensor, " tokens"]) -> bool:
         """Whether the tokens left are only just enough for the slots that are still to come."""
         left = self.max_new_tokens - len(generated)
         if left >= len("".join(self.shortest)) + MARGIN:

@@ -27,3 +27,11 @@ def judge_models() -> dict[str, Path]:
     """
     folders = (path.parent for path in paths.judges_dir().glob("*/config.json"))
     return {folder.name: folder for folder in sorted(folders)}
+
+
+def checkpoint_folder(name: str | Path) -> Path | None:
+    """The folder of an embedded backbone or judge, or the folder itself; None where the name is
+    neither.
+    """
+    folder = {**list_backbones(), **judge_models()}.get(str(name), Path(name))
+    return folder if folder.is_dir() else None

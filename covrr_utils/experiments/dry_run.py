@@ -41,6 +41,7 @@ def random_backbone(
     from transformers import AutoModelForImageTextToText
 
     from covrr_utils.backbones.backbone import Backbone
+    from covrr_utils.backbones.patches import flatten_patch_embedding
 
     model = sizes.find(f"Qwen3-VL-{size}-Instruct")
     if model is None:
@@ -65,6 +66,7 @@ def random_backbone(
                 else parameter.normal_(0.0, 0.02)
             )
     _restore(filled)
+    flatten_patch_embedding(filled)
     return Backbone(
         f"{model.name} (random weights)", filled, qwen_processor(), f"seed {seed}", batch_size
     )
@@ -117,8 +119,8 @@ def verify(
         )
     import torch
 
-    from covrr_utils.backbones.backbone import sampled
     from covrr_utils.backbones.generation import Generation, Prompt
+    from covrr_utils.backbones.inspection import sampled
     from covrr_utils.benchmarks.benchmark import load_benchmark
     from covrr_utils.video.clips import read_clip
 

@@ -107,8 +107,8 @@ def begin(recipe: Recipe) -> tuple[Qwen3VLForConditionalGeneration, Qwen3VLProce
     backbone that the recipe begins with.
     """
     if recipe.beginning:
-        _, model, processor, _ = load_checkpoint(recipe.beginning, device="cpu", dtype="float32")
-        return model, processor
+        checkpoint = load_checkpoint(recipe.beginning, device="cpu", dtype="float32")
+        return checkpoint.model, checkpoint.processor
     tokenizer = build_tokenizer(corpus(), VOCABULARY)
     return new_model(recipe, tokenizer), build_processor(
         tokenizer, fps=MODEL_FPS, pixels=SIZE * SIZE * len(FRAME_INDICES)

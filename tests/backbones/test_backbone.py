@@ -201,7 +201,9 @@ def test_unknown_backbones_say_what_is_possible(tmp_path, monkeypatch):
         ),
     ):
         Backbone.load("mini-4m")
-    with pytest.raises(UnknownBackbone, match="no checkpoint folder: expected config.json"):
+    with pytest.raises(
+        UnknownBackbone, match="no checkpoint folder: it has no config.json; expected config.json"
+    ):
         Backbone.load(tmp_path)
 
     def unreachable(source, file, revision=None):

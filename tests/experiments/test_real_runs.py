@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from covrr_utils import paths
-from covrr_utils.backbones.backbone import Backbone, sampled
+from covrr_utils.backbones.backbone import Backbone
 from covrr_utils.backbones.description import Description
+from covrr_utils.backbones.inspection import sampled
 from covrr_utils.benchmarks import checking
 from covrr_utils.benchmarks.benchmark import load_benchmark
 from covrr_utils.cli import main, printing

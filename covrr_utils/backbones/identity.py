@@ -1,0 +1,66 @@
+"""What a checkpoint is, so that nothing stored under one is ever taken for another's: its weights,
+every small file beside them, and the libraries that compute with them.
+
+Stores from before this module knew weights, template and video sizes only. They stay readable: the
+files of the embedded checkpoints and the versions of that time add nothing to a key. Anything else
+does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import version
+from pathlib import Path
+
+from covrr_utils.files import content_hash, digest
+
+SMALL_FILES = ("*.json", "*.jinja", "merges.txt")
+
+# the libraries whose numbers a description holds, in the versions that first filled stores
+VERSIONS = {"torch": "2.15", "transformers": "5.23"}
+
+# the small files of the embedded checkpoints
+EMBEDDED: frozenset[str] = frozenset(
+    {
+        "165dda27a49a8479",  # mini-1m
+        "83a763ada80fa140",  # mini-3m
+        "f7a692c135e7775c",  # mini-10m
+        "4a772c766d0a27d1",  # mini-judge
+    }
+)
+
+
+def weights_hash(weights: Path | str, name: str) -> str:
+    """16 hex digits of the SHA-256 over the safetensors files, in name order (hub models: over the
+    id and the commit).
+    """
+    if isinstance(weights, str):
+        return hashlib.sha256(f"{name}@{weights}".encode()).hexdigest()[:16]
+    total = hashlib.sha256()
+    for file in sorted(weights.glob("*.safetensors")):
+        with open(file, "rb") as stream:
+            while block := stream.read(1 << 24):
+                total.update(block)
+    return total.hexdigest()[:16]
+
+
+def files_hash(folder: Path) -> str:
+    """16 hex digits over the names and contents of a checkpoint's small files: configuration,
+    tokenizer, template, processor, end tokens.
+    """
+    files = {file for pattern in SMALL_FILES for file in folder.glob(pattern)}
+    return digest({file.name: content_hash(file) for file in sorted(files)})
+
+
+def differences(weights: Path | str) -> dict[str, object]:
+    """What a store key holds beside the weights: ``files`` where a folder's small files are not
+    those of an embedded checkpoint, ``versions`` where a library is not of `VERSIONS`; empty where
+    neither differs. A model of the hub is pinned by its commit.
+    """
+    found: dict[str, object] = {}
+    if isinstance(weights, Path) and (files := files_hash(weights)) not in EMBEDDED:
+        found["files"] = files
+    here = {name: ".".join(version(name).split(".")[:2]) for name in VERSIONS}
+    if changed := {name: here[name] for name in VERSIONS if here[name] != VERSIONS[name]}:
+        found["versions"] = changed
+    return found
