@@ -29,7 +29,7 @@ def bare(run, videos: list[str]) -> float:
             Prompt(run.clip(video), prompts.describe())
             for video in videos[start : start + run.config.batch_size]
         ]
-        kept += run.backbone.describe(asked, run.descriptions.generation)
+        kept += run.backbone.describe(asked, run.generation)
     return time.perf_counter() - begun
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from covrr_utils import paths
 from covrr_utils.backbones.description import Failure, Outcomes
+from covrr_utils.backbones.generation import Generation
 from covrr_utils.benchmarks.benchmark import Benchmark, load_benchmark
 from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.descriptions import Descriptions
@@ -53,6 +54,11 @@ class Run:
     def backbone(self) -> Backbone:
         """The frozen model, loaded when first needed."""
         return self.descriptions.backbone
+
+    @property
+    def generation(self) -> Generation:
+        """How its texts are generated: greedily, up to the run's limit of new tokens."""
+        return self.descriptions.generation
 
     def release(self) -> None:
         """Let go of the model and its memory; it is loaded again when needed."""
