@@ -30,8 +30,9 @@ from covrr_utils.files import DiskFull
 from covrr_utils.store import batches
 from covrr_utils.store.batches import Work, fill
 from covrr_utils.store.collection import Store, StoreError
-from covrr_utils.video.clips import CAUSES, Clip, ClipError, Sampling, decode, read_clip
-from covrr_utils.video.decoder import Decoder
+from covrr_utils.video.clips import CAUSES, Clip, ClipError, Sampling
+from covrr_utils.video.decoder import Decoder, read_clip
+from covrr_utils.video.readers import decode
 
 sys.path.insert(0, str(Path(__file__).parent))
 from stub_run import description  # noqa: E402

@@ -24,7 +24,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from covrr_utils import paths
-from covrr_utils.benchmarks.triplets import LabelError, Triplet, in_section, triplet_from_row
+from covrr_utils.benchmarks.triplets import (
+    LabelError,
+    Triplet,
+    in_one_line,
+    in_section,
+    triplet_from_row,
+)
 
 WEBVID_CSV, DENSE_CSV, COVR_R_JSON, SECTIONS_JSON, CHALLENGE_JSON = LAYOUTS = (
     "webvid-csv",
@@ -209,7 +215,7 @@ def _csv(text: str, where: str, layout: str | None) -> tuple[str, Sections]:
             raise LabelError(
                 f"{where}: column {missing[0]!r} is missing; expected"
                 f" {', '.join(CSV_COLUMNS[layout or DENSE_CSV])}, found"
-                f" {', '.join(columns)[:200] or 'no header'}"
+                f" {in_one_line(columns) or 'no header'}"
             )
         for number, cells in enumerate(line for line in reader if line):
             if len(cells) != len(columns):

@@ -5,7 +5,7 @@ and what else the row says.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
@@ -62,6 +62,12 @@ class Triplet:
                 for number, video in enumerate(videos, 1)
             }
         return named
+
+
+def in_one_line(names: Iterable[object]) -> str:
+    """Names for a message: on one line, unprintable ones escaped, cut after 200 characters."""
+    texts = (str(name) for name in names)
+    return ", ".join(text if text.isprintable() else repr(text) for text in texts)[:200]
 
 
 def video_id(value: object, where: str) -> str:
@@ -123,9 +129,7 @@ def triplet_from_row(
             f" {type(row).__name__}"
         )
     if missing := [name for name in required if name not in row]:
-        raise LabelError(
-            f"{key(missing[0])} is missing; found {', '.join(map(str, row))[:200] or 'no keys'}"
-        )
+        raise LabelError(f"{key(missing[0])} is missing; found {in_one_line(row) or 'no keys'}")
     edit = row["modification_text"]
     if not isinstance(edit, str) or not edit.strip() or SURROGATE.search(edit):
         raise LabelError(f"{key('modification_text')}: expected the edit as text, found {edit!r}")

@@ -122,7 +122,7 @@ def verify(
     from covrr_utils.backbones.generation import Generation, Prompt
     from covrr_utils.backbones.inspection import sampled
     from covrr_utils.benchmarks.benchmark import load_benchmark
-    from covrr_utils.video.clips import read_clip
+    from covrr_utils.video.decoder import read_clip
 
     begun = time.perf_counter()
     backbone = random_backbone(size, device, batch_size=batch_size)

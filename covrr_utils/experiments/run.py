@@ -28,7 +28,8 @@ from covrr_utils.retrieval.pooling import PREDICTS, NothingToPool, pool
 from covrr_utils.retrieval.scores import Scores, by_cosine
 from covrr_utils.retrieval.weights import IDF, WordFrequencies
 from covrr_utils.traces.trace import ReasoningTrace
-from covrr_utils.video.clips import Clip, read_clip
+from covrr_utils.video.clips import Clip
+from covrr_utils.video.decoder import read_clip
 
 if TYPE_CHECKING:
     from covrr_utils.backbones.backbone import Backbone

@@ -34,7 +34,8 @@ from covrr_utils.judging.scoring import SCALE, cases, judged, summary
 from covrr_utils.traces.matching import canonical_pairs
 from covrr_utils.traces.reading import read_trace_text
 from covrr_utils.traces.trace import SLOTS, ReasoningTrace, TraceError
-from covrr_utils.video.clips import ClipError, Sampling, read_clip
+from covrr_utils.video.clips import ClipError, Sampling
+from covrr_utils.video.decoder import read_clip
 
 FRAMES, HEIGHT, QUALITY, SHOWN = 3, 80, 70, 5
 

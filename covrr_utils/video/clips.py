@@ -1,35 +1,40 @@
-"""A video file becomes frames and metadata, once, with one sampling for gallery and query alike.
+"""A clip: the frames of a video that a model sees, with their times; how they are sampled, with one
+sampling for gallery and query alike; and why a video cannot be had.
 
-Decoding is done here (decord, through its maintained fork ``decord2``), so that the processor
-receives frames *and* their true timestamps; handing it a path, or frames without metadata, gives
-wrong times (FACTS: 24 fps is then assumed).
+The processor receives frames *and* metadata: handed a path, or frames without metadata, it assumes
+24 frames a second and writes wrong times into the prompt.
 """
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from covrr_utils import paths
+from jaxtyping import Float, Int, UInt8
 
 if TYPE_CHECKING:
-    from decord import VideoReader
     from transformers.video_utils import VideoMetadata
 
 CAUSES = (
     "missing",
     "empty file",
+    "not a file",
+    "no permission",
+    "impossible name",
+    "read error",
     "not decodable",
+    "truncated",
+    "damaged",
     "too short",
     "too large",
     "decoder hung",
     "decoder died",
     "outside the video folder",
 )
+
+
+DECORD, AV = READERS = ("decord", "pyav")
 
 
 class ClipError(Exception):
@@ -53,25 +58,25 @@ class Sampling:
     min_frames: int = 4
     max_frames: int = 768
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if (self.fps is None) == (self.num_frames is None):
             raise ValueError(
                 f"give exactly one of fps and num_frames, got fps={self.fps},"
                 f" num_frames={self.num_frames}"
             )
 
-    def indices(self, total: int, video_fps: float) -> np.ndarray:
-        """Frame numbers to read from ``total`` frames: (n,) int64, first and last frame included
-        (as Qwen3-VL's processor samples).
+    def indices(self, total: int, video_fps: float) -> Int[np.ndarray, " asked"]:
+        """Frame numbers to read from ``total`` frames, first and last frame included (as Qwen3-VL's
+        processor samples).
         """
-        count = self.num_frames
-        if count is None:
-            count = min(
-                max(int(total / video_fps * self.fps), self.min_frames), self.max_frames, total
-            )
+        if self.num_frames is not None:
+            count = self.num_frames
+        else:
+            wanted = int(total / video_fps * (self.fps or 0.0))
+            count = min(max(wanted, self.min_frames), self.max_frames, total)
         return np.linspace(0, total - 1, count).round().astype(np.int64)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, object]:
         return asdict(self)
 
 
@@ -80,151 +85,46 @@ class Clip:
     """Sampled frames (T, H, W, 3), uint8 RGB, with the metadata that timestamps need."""
 
     id: str
-    frames: np.ndarray
+    frames: UInt8[np.ndarray, "taken height width 3"]
     metadata: VideoMetadata
 
     @property
-    def times(self) -> np.ndarray:
-        """(T,) seconds at which the frames stand in the video."""
+    def times(self) -> Float[np.ndarray, " taken"]:
+        """Seconds after the first frame of the video at which the frames stand."""
         return np.asarray(self.metadata.frames_indices) / self.metadata.fps
 
 
 @dataclass
 class Decoded:
-    """Frames (T, H, W, 3) uint8 RGB, their numbers (T,) int64 at ``fps`` frames per second, and the
-    number of all frames.
+    """The frames that were taken, in RGB, with their ``indices`` on a grid of ``total`` points with
+    ``fps`` points a second, and the ``reader`` that read them.
+
+    The grid is that of the frames, or, in a video with a variable frame rate, that of its time
+    stamps: ``indices / fps`` are the seconds after the first frame either way.
     """
 
-    frames: np.ndarray
-    indices: np.ndarray
+    frames: UInt8[np.ndarray, "taken height width 3"]
+    indices: Int[np.ndarray, " taken"]
     total: int
     fps: float
+    reader: str
 
 
-def read_clip(path: Path, sampling: Sampling, id: str | None = None) -> Clip:
-    """Decode the frames that ``sampling`` asks for, in this process (`covrr_utils.video.decoder`
-    has processes of their own for long work).
-
-    Raises
-    ------
-    ClipError With cause "missing", "empty file", "not decodable" (not a video, truncated, no video
-        stream) or "too short" (fewer than two frames: the model's temporal patch needs two).
-    """
-    path = Path(path)
-    return as_clip(decode(path, sampling), id if id is not None else path.stem)
-
-
-def as_clip(found: Decoded, id: str) -> Clip:
+def as_clip(decoded: Decoded, id: str) -> Clip:
     """Decoded frames with the metadata from which the processor takes timestamps."""
     from transformers.video_utils import VideoMetadata
 
-    height, width = found.frames.shape[1:3]
+    height, width = decoded.frames.shape[1:3]
     return Clip(
         id,
-        found.frames,
+        decoded.frames,
         VideoMetadata(
-            total_num_frames=found.total,
-            fps=found.fps,
+            total_num_frames=decoded.total,
+            fps=decoded.fps,
             width=width,
             height=height,
-            duration=found.total / found.fps,
-            video_backend="decord",
-            frames_indices=found.indices.tolist(),
+            duration=decoded.total / decoded.fps,
+            video_backend=decoded.reader,
+            frames_indices=decoded.indices.tolist(),
         ),
     )
-
-
-def decode(path: Path, sampling: Sampling) -> Decoded:
-    """Sampled frames; the decoder applies a rotation that the file asks for.
-
-    In a video with a variable frame rate, frames are taken evenly in *time*, and ``indices`` are
-    their times on the grid of the mean rate, so that timestamps are true.
-
-    Raises
-    ------
-    ClipError
-        As `read_clip`.
-    """
-    from decord import VideoReader, cpu
-
-    shown = paths.relative(path)
-    if not path.is_file():
-        raise ClipError(
-            "missing",
-            f"{shown}: no such file; put the video there or accept that its triplets count as"
-            " misses",
-        )
-    if path.stat().st_size == 0:
-        raise ClipError("empty file", f"{shown}: the file has no bytes; download it again")
-    try:
-        with open(path, "rb") if not _utf8(path) else nullcontext(str(path)) as source:
-            reader = VideoReader(source, ctx=cpu(0), num_threads=1)
-        total, fps = len(reader), float(reader.get_avg_fps())
-        if total < 2:
-            raise ClipError(
-                "too short", f"{shown}: {total} frame(s), but a clip needs at least two"
-            )
-        chosen = indices = sampling.indices(total, fps)
-        starts = reader.get_frame_timestamp(list(range(total)))[:, 0]
-        steps = np.diff(starts)
-        if steps.max() > 1.5 * steps.min() + 1e-3:  # a variable frame rate
-            # the container's own mean need not agree with its frames
-            fps = (total - 1) / float(starts[-1] - starts[0])
-            indices = sampling.indices(total, fps)
-            chosen = np.abs(starts[None] - (starts[0] + indices / fps)[:, None]).argmin(1)
-            indices = ((starts[chosen] - starts[0]) * fps).round().astype(np.int64)
-        return Decoded(_batch(reader, path, chosen), indices, total, fps)
-    except (ClipError, MemoryError):
-        raise
-    except Exception as error:  # decord raises its own classes and plain RuntimeError alike
-        reason = (
-            str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
-        )
-        raise ClipError(
-            "not decodable", f"{shown}: cannot be decoded as a video ({reason}); download it again"
-        ) from error
-
-
-def _utf8(path: Path) -> bool:
-    """Whether the decoder can be given the name itself; a file whose name is no UTF-8 is handed
-    over open.
-    """
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _batch(reader: VideoReader, path: Path, indices: np.ndarray) -> np.ndarray:
-    """The frames with these numbers: (T, H, W, 3). decord2 3.4.0 mistakes the rows of frames 96 or
-    144 pixels wide; PyAV reads those.
-    """
-    from decord import DECORDError
-
-    try:
-        return reader.get_batch(indices.tolist()).asnumpy()
-    except DECORDError as error:
-        if "size must exactly match" not in str(error):
-            raise
-    return by_av(path, indices)
-
-
-def by_av(path: Path, indices: np.ndarray) -> np.ndarray:
-    """The frames with these numbers, decoded one after the other by PyAV: (T, H, W, 3) uint8 RGB.
-
-    Raises
-    ------
-    ValueError
-        If the file has fewer frames.
-    """
-    import av
-
-    wanted, found = set(indices.tolist()), {}
-    with av.open(str(path)) as file:
-        for number, frame in enumerate(file.decode(video=0)):
-            if number in wanted:
-                found[number] = frame.to_ndarray(format="rgb24")
-    if missing := sorted(wanted - set(found)):
-        raise ValueError(f"frame {missing[0]} is missing")
-    return np.stack([found[number] for number in indices.tolist()])

@@ -1,30 +1,93 @@
 """Decodes videos in processes of their own: a decoder that hangs, dies or eats memory costs one
 clip, not the run.
 
-`Decoder.submit` gives a future, so that the next clips are decoded while the model works. The other
-end of the pipe is this module run as ``python -m covrr_utils.video.decoder``: it reads one request
-per line and answers with a line of json and the frames' bytes.
+`Decoder.submit` gives a future, so that the next clips are decoded while the model works;
+`read_clip` waits for one clip. The other end of the pipe is `serve`: it reads one request per line
+and answers with a line of json and the frames' bytes. That process imports nothing from the folder
+in which the user works.
 """
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from io import BufferedReader, BufferedWriter
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from covrr_utils import paths
-from covrr_utils.video.clips import ClipError, Decoded, Sampling, decode
+from covrr_utils.video.clips import Clip, ClipError, Decoded, Sampling, as_clip
+from covrr_utils.video.readers import decode
 
 SECONDS = 120.0  # for one clip
 
 MEMORY = 8 * 1024**3  # bytes of address space of a decoding process, where the system can limit it
+
+
+# what a decoding process runs: the standard library first, then the places where the parent finds
+# its packages, and this very package
+START = """
+import importlib.util, sys
+package, *places = sys.argv[1:]
+sys.path += [place for place in places if place not in sys.path]
+spec = importlib.util.spec_from_file_location(
+    "covrr_utils", package + "/__init__.py", submodule_search_locations=[package]
+)
+sys.modules["covrr_utils"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules["covrr_utils"])
+from covrr_utils.video.decoder import serve
+serve()
+"""
+
+
+@dataclass
+class _Process:
+    """A decoding process, its pipes, and what it writes to standard error."""
+
+    process: subprocess.Popen[bytes]
+    requests: BufferedWriter
+    answers: BufferedReader
+    errors: IO[bytes]
+
+    @classmethod
+    def start(cls) -> _Process:
+        """Start one that shares neither folder nor environment of Python with the user's code."""
+        package = Path(__file__).resolve().parents[1]
+        here = os.path.realpath(os.curdir)
+        places = [place for place in sys.path if place and os.path.realpath(place) != here]
+        errors = tempfile.TemporaryFile()
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-c", START, str(package), *places],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+        )
+        assert isinstance(process.stdin, BufferedWriter)
+        assert isinstance(process.stdout, BufferedReader)
+        return cls(process, process.stdin, process.stdout, errors)
+
+    def stop(self) -> int:
+        """End it; gives its exit code."""
+        self.process.kill()
+        return self.process.wait()
+
+    def last_words(self) -> str:
+        """The last line that it wrote to standard error: of a Python error, class and message."""
+        end = self.errors.seek(0, os.SEEK_END)
+        self.errors.seek(max(end - 4096, 0))
+        lines = self.errors.read().decode("utf-8", "replace").strip().splitlines()
+        return lines[-1].strip()[:300] if lines else ""
 
 
 class Decoder:
@@ -37,44 +100,35 @@ class Decoder:
         self.seconds = seconds
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="decoding")
         self._own = threading.local()
-        self._processes: list[subprocess.Popen] = []
+        self._processes: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Decoder:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all processes; what was submitted and not yet decoded is given up."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         for process in self._processes:
             process.kill()
             process.wait()
 
     def submit(self, path: Path, sampling: Sampling) -> Future[Decoded]:
-        """Decode in the background; the future's result is what `covrr_utils.video.clips.decode`
+        """Decode in the background; the future's result is what `covrr_utils.video.readers.decode`
         gives, or its `ClipError`.
 
         Two causes are added: "decoder hung" after ``seconds``, and "decoder died".
         """
         return self._threads.submit(self._ask, Path(path), sampling)
 
-    def _process(self) -> subprocess.Popen:
+    def _process(self) -> _Process:
         """This thread's process."""
-        process = getattr(self._own, "process", None)
-        if process is None or process.poll() is not None:
-            package = str(Path(__file__).resolve().parents[2])
-            process = self._own.process = subprocess.Popen(
-                [sys.executable, "-m", "covrr_utils.video.decoder"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-                env=os.environ
-                | {
-                    "PYTHONPATH": os.pathsep.join(
-                        filter(None, [package, os.environ.get("PYTHONPATH")])
-                    )
-                },
-            )
-            self._processes.append(process)
+        process: _Process | None = getattr(self._own, "process", None)
+        if process is None or process.process.poll() is not None:
+            process = self._own.process = _Process.start()
+            self._processes.append(process.process)
         return process
 
     def _ask(self, path: Path, sampling: Sampling) -> Decoded:
@@ -82,47 +136,69 @@ class Decoder:
 
         def stop() -> None:
             late.set()
-            process.kill()
+            process.process.kill()
 
         timer = threading.Timer(self.seconds, stop)
         timer.start()
+        frames = np.empty(0, np.uint8)
         try:
-            process.stdin.write(
-                json.dumps({"path": str(path), "sampling": asdict(sampling)}).encode() + b"\n"
-            )
-            process.stdin.flush()
-            answer = json.loads(process.stdout.readline() or b"null")
+            request = {"path": str(path), "sampling": asdict(sampling)}
+            process.requests.write(json.dumps(request).encode() + b"\n")
+            process.requests.flush()
+            answer = json.loads(process.answers.readline() or b"null")
             if answer and "cause" not in answer:
                 frames = np.empty(answer["shape"], np.uint8)
-                answer = (
-                    answer
-                    if process.stdout.readinto(frames.data.cast("B")) == frames.size
-                    else None
-                )
+                if process.answers.readinto(frames.data.cast("B")) != frames.size:
+                    answer = None
         except (OSError, ValueError):  # the pipe broke in the middle of a request or an answer
             answer = None
         finally:
             timer.cancel()
         shown = paths.relative(path)
         if answer is None:
-            process.kill()
-            code = process.wait()
+            code = process.stop()
             if late.is_set():
                 raise ClipError(
                     "decoder hung",
                     f"{shown}: the decoder did not answer within {self.seconds:g} s and was"
                     " stopped",
                 )
+            words = process.last_words()
             raise ClipError(
                 "decoder died",
-                f"{shown}: the decoder died (exit code {code}); download the file again or"
-                " convert it",
+                f"{shown}: the decoder died (exit code {code}){f': {words}' if words else ''};"
+                f" {'convert the file' if code < 0 else 'see to that error'} and run the same"
+                " again",
             )
         if "cause" in answer:
             raise ClipError(answer["cause"], answer["message"])
         return Decoded(
-            frames, np.array(answer["indices"], np.int64), answer["total"], answer["fps"]
+            frames,
+            np.array(answer["indices"], np.int64),
+            answer["total"],
+            answer["fps"],
+            answer["reader"],
         )
+
+
+@functools.cache
+def shared() -> Decoder:
+    """One decoding process for all who read single clips; it ends with this process."""
+    decoder = Decoder()
+    atexit.register(decoder.close)
+    return decoder
+
+
+def read_clip(path: Path, sampling: Sampling, id: str | None = None) -> Clip:
+    """The frames that ``sampling`` takes, with their times, decoded in the `shared` process.
+
+    Raises
+    ------
+    ClipError
+        With one of the causes in `covrr_utils.video.clips.CAUSES`.
+    """
+    path = Path(path)
+    return as_clip(shared().submit(path, sampling).result(), path.stem if id is None else id)
 
 
 def serve() -> None:
@@ -141,7 +217,7 @@ def serve() -> None:
     for line in sys.stdin.buffer:
         request = json.loads(line)
         try:
-            found = decode(Path(request["path"]), Sampling(**request["sampling"]))
+            decoded = decode(Path(request["path"]), Sampling(**request["sampling"]))
         except ClipError as error:
             answers.write(
                 json.dumps({"cause": error.cause, "message": str(error)}).encode() + b"\n"
@@ -154,16 +230,13 @@ def serve() -> None:
             answers.write(json.dumps({"cause": "too large", "message": message}).encode() + b"\n")
         else:
             head = {
-                "shape": found.frames.shape,
-                "indices": found.indices.tolist(),
-                "total": found.total,
-                "fps": found.fps,
+                "shape": decoded.frames.shape,
+                "indices": decoded.indices.tolist(),
+                "total": decoded.total,
+                "fps": decoded.fps,
+                "reader": decoded.reader,
             }
             answers.write(
-                json.dumps(head).encode() + b"\n" + np.ascontiguousarray(found.frames).data
+                json.dumps(head).encode() + b"\n" + np.ascontiguousarray(decoded.frames).data
             )
         answers.flush()
-
-
-if __name__ == "__main__":
-    serve()

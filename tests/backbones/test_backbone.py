@@ -7,7 +7,7 @@ from covrr_utils.backbones.generation import Generation, Prompt
 from covrr_utils.backbones.registry import UnknownBackbone, list_backbones
 from covrr_utils.benchmarks.benchmark import load_benchmark
 from covrr_utils.reasoning import prompts
-from covrr_utils.video.clips import read_clip
+from covrr_utils.video.decoder import read_clip
 
 SHORT = Generation(max_new_tokens=12)
 

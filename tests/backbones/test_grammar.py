@@ -18,7 +18,7 @@ from covrr_utils.reasoning.strategies import strategy
 from covrr_utils.reasoning.validity import validity
 from covrr_utils.traces.reading import read_trace_text
 from covrr_utils.traces.trace import TraceError, TraceSchema
-from covrr_utils.video.clips import read_clip
+from covrr_utils.video.decoder import read_clip
 
 
 @pytest.fixture(scope="module")

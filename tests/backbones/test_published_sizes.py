@@ -16,7 +16,8 @@ from covrr_utils.backbones.generation import Generation, Prompt
 from covrr_utils.backbones.registry import UnknownBackbone
 from covrr_utils.backbones.sizes import NotEnoughMemory
 from covrr_utils.cli import main
-from covrr_utils.video.clips import Sampling, read_clip
+from covrr_utils.video.clips import Sampling
+from covrr_utils.video.decoder import read_clip
 
 FEW = Sampling(num_frames=3)
 
@@ -228,7 +229,8 @@ def test_our_prompt_is_the_official_processors(real_processor, clip_file):
     from transformers import GenerationConfig
     from transformers.video_utils import VideoMetadata
 
-    from covrr_utils.video.clips import Sampling, decode
+    from covrr_utils.video.clips import Sampling
+    from covrr_utils.video.readers import decode
 
     model = SimpleNamespace(generation_config=GenerationConfig(), device="cpu", dtype=torch.float32)
     model.eval = lambda: model

@@ -291,6 +291,16 @@ TABLES = st.lists(st.lists(st.text(max_size=8), min_size=3, max_size=4), max_siz
 )
 
 
+@pytest.mark.parametrize(
+    "text", ['[{"\\n": null}]', '[{"video_source": "\\u001b[31m"}]', "a\x0cb,c\n1,2"]
+)
+def test_an_error_is_one_line_of_printable_text(tmp_path, text):
+    (tmp_path / "labels").write_text(text)
+    with pytest.raises(LabelError) as error:
+        read_labels(tmp_path / "labels")
+    assert str(error.value).isprintable()
+
+
 @settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

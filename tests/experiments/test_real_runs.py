@@ -448,7 +448,7 @@ def test_run_parameters_of_real_runs_are_checked():
 
 def test_the_model_sees_what_the_sampling_says(tiny_folder):
     from covrr_utils.backbones.backbone import Backbone
-    from covrr_utils.video.clips import read_clip
+    from covrr_utils.video.decoder import read_clip
 
     path = sorted((paths.mini_dir() / "videos" / "val").glob("*.mp4"))[0]
     backbone = Backbone.load(tiny_folder, device="cpu", num_frames=6, video_pixels=128 * 128 * 4)

@@ -18,7 +18,8 @@ from covrr_utils.mini.build import shots_of
 from covrr_utils.retrieval import metrics
 from covrr_utils.traces.reading import parse_trace
 from covrr_utils.traces.trace import ReasoningTrace
-from covrr_utils.video.clips import ClipError, read_clip
+from covrr_utils.video.clips import ClipError
+from covrr_utils.video.decoder import read_clip
 
 GOLD = parse_trace(
     "states: red egg; raw -> fried\nactions: rolls -> rests\nscene: kitchen; day\ncamera:"

@@ -10,7 +10,8 @@ import pytest
 from covrr_utils import paths
 from covrr_utils.benchmarks.benchmark import load_benchmark
 from covrr_utils.mini import build, render, stream, world
-from covrr_utils.video.clips import Sampling, read_clip
+from covrr_utils.video.clips import Sampling
+from covrr_utils.video.decoder import read_clip
 
 
 @pytest.fixture(scope="module", params=["test", "val"])

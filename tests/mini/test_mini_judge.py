@@ -33,7 +33,7 @@ from covrr_utils.reasoning import prompts
 from covrr_utils.retrieval import metrics
 from covrr_utils.traces.reading import parse_trace
 from covrr_utils.traces.trace import ReasoningTrace
-from covrr_utils.video.clips import read_clip
+from covrr_utils.video.decoder import read_clip
 
 GOLD = parse_trace(
     "states: red egg; raw -> fried\nactions: rolls -> rests\nscene: kitchen; day\ncamera:"

@@ -11,7 +11,7 @@ from covrr_utils.reasoning.strategies import STRATEGIES, Query, UnknownStrategy,
 from covrr_utils.reasoning.validity import validity
 from covrr_utils.traces.reading import parse_trace
 from covrr_utils.traces.trace import TraceError
-from covrr_utils.video.clips import read_clip
+from covrr_utils.video.decoder import read_clip
 
 SETTINGS = Settings(Generation(max_new_tokens=96), samples=3)
 
