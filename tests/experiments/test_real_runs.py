@@ -202,7 +202,7 @@ def test_a_section_can_be_ranked_by_itself(hundred, runs):
     )
     assert all(row["reference"] not in row["top"] for row in apart.queries)
     assert (apart.benchmark, apart.protocol, apart.gallery_size) == (
-        "merged@per_section-all",
+        benchmark_label(path, videos, "per_section"),
         "per_section:all",
         200,
     )
