@@ -1,11 +1,15 @@
-# Two commands for newcomers: `make run` and `make test`. Each creates .venv, installs the project and does its work.
-PYTHON ?= python3
+# Two commands for newcomers: `make run` and `make test`. Each creates .venv, installs the project
+# and does its work. `make PYTHON=python3.12 run` chooses the Python that .venv is made of.
 VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := .[test]
 WORKERS ?= 2
 
-.PHONY: run rerun test lab lint data clean
+# .venv holds absolute paths, so a checkout that was moved or copied is set up again. The stamp
+# $(VENV)/installed records the path for which .venv was made.
+MOVED := $(shell [ ! -s $(VENV)/installed ] || [ "$$(cat $(VENV)/installed)" = "$$(pwd -P)" ] || echo moved)
+
+.PHONY: run rerun test lab lint data clean $(if $(MOVED),$(VENV)/installed)
 
 run: $(VENV)/installed  ## the whole method on the embedded benchmark and backbone
 	$(BIN)/covrr run
@@ -16,23 +20,28 @@ rerun: $(VENV)/installed  ## every notebook for every embedded backbone; all tab
 test: $(VENV)/installed  ## all tests, every notebook among them
 	$(BIN)/python -m pytest
 
-lab: $(VENV)/installed  ## JupyterLab on the notebooks
-	$(BIN)/jupyter lab notebooks
+lab: $(VENV)/installed  ## JupyterLab on the notebooks, with the kernel of .venv before any other
+	JUPYTER_PATH="$$(pwd -P)/$(VENV)/share/jupyter:$$JUPYTER_PATH" $(BIN)/jupyter lab notebooks
 
-lint: $(VENV)/installed
+lint: $(VENV)/installed  ## form: style, layout, direction of imports, types
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 data: $(VENV)/installed  ## rebuild the mini benchmark's labels and videos
 	$(BIN)/python -m covrr_utils.mini.build
 
 $(VENV)/installed: pyproject.toml constraints.txt
+	@rm -f $@
 	@if command -v uv >/dev/null 2>&1; then \
-	    uv venv --quiet --allow-existing --python ">=3.11" $(VENV) && \
+	    uv venv --quiet $(if $(MOVED),--clear,--allow-existing) --python "$(or $(PYTHON),>=3.11)" $(VENV) && \
 	    uv pip install --python $(BIN)/python -c constraints.txt -e "$(EXTRAS)"; \
 	else \
-	    $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install -c constraints.txt -e "$(EXTRAS)"; \
+	    $(or $(PYTHON),python3) -m venv $(if $(MOVED),--clear) $(VENV) && \
+	    $(BIN)/python -m pip install -c constraints.txt -e "$(EXTRAS)"; \
 	fi
-	@touch $@
+	@pwd -P > $@
 
 clean:  ## forget results and stores, keep the environment
 	rm -rf runs

@@ -1,11 +1,43 @@
+"""The project itself: its dependencies and pins, the form of its code, its Makefile and hooks."""
+
+import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import distributions, metadata
+from pathlib import Path
 
+import pytest
 import yaml
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 from covrr_utils import paths
+
+LONGEST = 700  # lines of a module
+
+CODE = ("covrr_utils", "tests", "benchmarks")
+
+
+def tool(*command: str) -> subprocess.CompletedProcess[str]:
+    """A console script of this environment, run at the root of the repository."""
+    script = shutil.which(command[0], path=str(Path(sys.executable).parent))
+    assert script, f"{command[0]} is not installed beside {sys.executable}"
+    return subprocess.run(
+        [script, *command[1:]],
+        cwd=paths.ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(paths.ROOT), "MYPYPATH": str(paths.ROOT)},
+    )
+
+
+def python_files() -> list[Path]:
+    return [path for folder in CODE for path in sorted((paths.ROOT / folder).rglob("*.py"))]
 
 
 def test_environment_leads_to_pyproject_and_nowhere_else():
@@ -58,19 +90,22 @@ def test_constraints_pin_every_dependency_without_an_index():
         assert re.split(r"[<>=\[]", entry)[0].lower() in pinned
 
 
+def pins() -> dict[str, str]:
+    """Name -> version of every pin."""
+    lines = (paths.ROOT / "constraints.txt").read_text().splitlines()
+    return {
+        canonicalize_name(name): version
+        for name, version in (
+            line.split("==") for line in lines if line and not line.startswith("#")
+        )
+    }
+
+
 def test_every_pin_installs_on_the_oldest_python():
     project = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["project"]
     oldest = project["requires-python"].removeprefix(">=") + ".0"
-    pinned = [
-        line.split("==")[0]
-        for line in (paths.ROOT / "constraints.txt").read_text().splitlines()
-        if line and not line.startswith("#")
-    ]
-    needs = {
-        name: metadata(name).get("Requires-Python")
-        for name in pinned
-        if name in {found.name for found in distributions()}
-    }
+    installed = {canonicalize_name(found.name) for found in distributions()}
+    needs = {name: metadata(name).get("Requires-Python") for name in pins() if name in installed}
     assert len(needs) > 100
     assert {
         name: need
@@ -79,25 +114,127 @@ def test_every_pin_installs_on_the_oldest_python():
     } == {}
 
 
+def test_no_pin_is_dead():
+    """Every pin is needed by the project, directly or through others, on some platform."""
+    project = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["project"]
+    open_ = [
+        Requirement(entry)
+        for entry in [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    ]
+    needed: set[tuple[str, frozenset[str]]] = set()
+    while open_:
+        requirement = open_.pop()
+        name = canonicalize_name(requirement.name)
+        key = (name, frozenset(requirement.extras))
+        if key in needed:
+            continue
+        needed.add(key)
+        try:
+            more = metadata(name).get_all("Requires-Dist") or []
+        except ModuleNotFoundError:
+            continue  # for another platform or Python
+        for entry in map(Requirement, more):
+            extras = requirement.extras or {""}
+            if entry.marker is None or any(_applies(str(entry.marker), extra) for extra in extras):
+                open_.append(entry)
+    dead = set(pins()) - {name for name, _ in needed}
+    assert dead == set()
+
+
+def _applies(marker: str, extra: str) -> bool:
+    """Whether a marker may hold somewhere for that extra: platforms and Pythons are left open."""
+    named = re.findall(r"""extra\s*==\s*['"]([^'"]+)['"]""", marker)
+    return not named or canonicalize_name(extra) in map(canonicalize_name, named)
+
+
 def test_modules_can_be_read_at_a_sitting():
     long = {
         path.name: len(path.read_text().splitlines())
         for path in (paths.ROOT / "covrr_utils").rglob("*.py")
     }
-    assert {name: lines for name, lines in long.items() if lines > 700} == {}
+    assert {name: lines for name, lines in long.items() if lines > LONGEST} == {}
+
+
+def test_no_line_is_wider_than_a_hundred_columns():
+    """Also those that the linter lets pass because they end in an address or a directive."""
+    wide = [
+        f"{path.relative_to(paths.ROOT)}:{number}"
+        for path in python_files()
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if len(line) > 100
+    ]
+    wide += [
+        f"{path.name}, cell {number}"
+        for path in sorted(paths.notebooks_dir().rglob("*.ipynb"))
+        for number, cell in enumerate(json.loads(path.read_text())["cells"])
+        if cell["cell_type"] == "code" and any(len(line) > 101 for line in cell["source"])
+    ]
+    assert wide == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("ruff", "check", "--no-cache", "."),
+        ("ruff", "format", "--no-cache", "--check", "."),
+        ("lint-imports", "--no-cache"),
+    ],
+    ids=lambda command: " ".join(command[:2]),
+)
+def test_the_form_of_the_code(command):
+    """What `make lint` runs: style, layout (notebooks included), direction of imports, types."""
+    done = tool(*command)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+
+
+def test_make_lint_and_the_hooks_run_what_the_tests_run():
+    rules = (paths.ROOT / "Makefile").read_text()
+    hooks = yaml.safe_load((paths.ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [repo["repo"] for repo in hooks] == ["local"], "hooks fetch nothing"
+    entries = [hook["entry"] for hook in hooks[0]["hooks"]]
+    assert all(hook["language"] == "system" for hook in hooks[0]["hooks"])
+    for command in ("ruff check", "ruff format", "lint-imports", "mypy"):
+        assert f"$(BIN)/{command}" in rules
+        assert any(entry.startswith(f".venv/bin/{command}") for entry in entries)
+
+
+def test_continuous_integration_does_what_the_readme_says():
+    workflow = yaml.safe_load((paths.ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    (job,) = workflow["jobs"].values()
+    assert "make test" in [step.get("run") for step in job["steps"]]
+    assert "make test" in (paths.ROOT / ".ci" / "run").read_text().splitlines()
+    project = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["project"]
+    oldest, *_, newest = job["strategy"]["matrix"]["python"]
+    assert project["requires-python"] == f">={oldest}"
+    assert f"Python {oldest} to {newest}" in (paths.ROOT / "README.md").read_text()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_sets_up_again_what_was_moved(tmp_path):
+    """Whatever characters the path of the checkout has; what was not moved is left alone."""
+
+    def planned(folder: Path) -> str:
+        command = ["make", "--no-print-directory", "-n", "run"]
+        return subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, check=True
+        ).stdout
+
+    checkout = tmp_path / "a checkout with 'spaces', {braces} & more"
+    (checkout / ".venv").mkdir(parents=True)
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(paths.ROOT / name, checkout / name)
+    stamp = checkout / ".venv" / "installed"
+    assert "pip install" in planned(checkout) and "--clear" not in planned(checkout)
+    stamp.write_text(f"{checkout.resolve()}\n")
+    assert planned(checkout) == ".venv/bin/covrr run\n"
+    moved = checkout.rename(tmp_path / "moved")
+    assert "--clear" in planned(moved) and planned(moved).endswith(".venv/bin/covrr run\n")
 
 
 def test_nothing_unsafe_is_loaded():
     source = "\n".join(path.read_text() for path in (paths.ROOT / "covrr_utils").rglob("*.py"))
     assert not re.search(
-        r"\bpickle\b|torch\.load\(|torch\.save\(|trust_remote_code=True|shell=True|\beval\(|\bexec\(",
+        r"\bpickle\b|torch\.load\(|torch\.save\(|trust_remote_code=True|shell=True"
+        r"|\beval\(|\bexec\(",
         source.replace(".eval()", ""),
     )
-
-
-def test_the_readme_maps_every_module():
-    section = (paths.ROOT / "README.md").read_text().split("## The package")[1].split("## ")[0]
-    table = "".join(line for line in section.splitlines() if line.startswith("|"))
-    named = {name.split("/")[-1] for name in re.findall(r"`([\w/]+)`", table)}
-    modules = {path.stem for path in (paths.ROOT / "covrr_utils").rglob("*.py")} - {"__init__"}
-    assert named == modules

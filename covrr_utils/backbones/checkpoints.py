@@ -117,7 +117,9 @@ def load_checkpoint(
             else _unknown(name, f"not to be had from the hub: {_first_line(error)}")
         ) from error
     flatten_patch_embedding(model)
-    placed = model if placement.mapped else model.to(torch.device(placement.device))  # type: ignore[arg-type]
+    placed = model
+    if not placement.mapped:
+        placed = model.to(torch.device(placement.device))  # type: ignore[arg-type]
     return Checkpoint(
         folder.name if folder else source, placed, processor, folder if folder else str(commit)
     )

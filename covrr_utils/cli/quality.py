@@ -92,7 +92,7 @@ def command_score(arguments: argparse.Namespace) -> int:
             continue
         row |= found.summary() | {
             "line": found.line(),
-            "file": paths.relative(save_score(found, run)),
+            "file": paths.relative(save_score(found, run.quality_folder, run.config)),
         }
         if found.judged:
             row["spearman with 1/rank"] = _measured(quality_and_retrieval(found, result)[0])

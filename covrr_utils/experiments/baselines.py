@@ -82,8 +82,6 @@ BASELINES: dict[str, Callable[[Run], Scores]] = {
     "reference + edit vectors": reference_plus_edit,
 }
 
-POOLED = ("reference description", "reference + edit vectors")  # as the run pools
-
 
 def evaluate_baseline(run: Run, name: str, save: bool = True) -> Result:
     """Rank the gallery by a baseline of `BASELINES`.
@@ -95,8 +93,7 @@ def evaluate_baseline(run: Run, name: str, save: bool = True) -> Result:
     """
     if name not in BASELINES:
         raise UnknownBaseline(f"unknown baseline {name!r}; known: {', '.join(BASELINES)}")
-    how = (run.config.pooling, run.config.scheme) if name in POOLED else ()
-    return run.ranked(name, BASELINES[name](run), save, None, *how)
+    return run.ranked(name, BASELINES[name](run), save)
 
 
 def evaluate_words(run: Run, strategy: str, save: bool = True) -> Result:
@@ -105,7 +102,7 @@ def evaluate_words(run: Run, strategy: str, save: bool = True) -> Result:
     """
     queries = run.queries(strategy)
     texts = Outcomes({id_: query.text for id_, query in queries.items()}, queries.failures)
-    return run.ranked(f"{strategy}, words", by_words(texts, run.gallery()), save, strategy)
+    return run.ranked(f"{strategy}, words", by_words(texts, run.gallery()), save)
 
 
 def evaluate_reread(run: Run, strategy: str, save: bool = True) -> Result:
@@ -119,7 +116,7 @@ def evaluate_reread(run: Run, strategy: str, save: bool = True) -> Result:
     queries = run.descriptions.alone(run.queries(strategy), f"reading {strategy} alone")
     gallery = run.descriptions.alone(run.gallery(), "reading the gallery's descriptions alone")
     scores = by_cosine(run.pooled(queries, pooling, scheme), run.pooled(gallery, pooling, scheme))
-    return run.ranked(f"{strategy}, read alone", scores, save, strategy, pooling, scheme)
+    return run.ranked(f"{strategy}, read alone", scores, save)
 
 
 def by_words(texts: Outcomes[str], gallery: Outcomes[Described]) -> Scores:

@@ -407,7 +407,7 @@ def test_the_readme_says_what_is_computed():
 
     rows = [
         [cell.strip() for cell in line.split("|")[1:-1]]
-        for line in (paths.ROOT / "README.md").read_text().splitlines()
+        for line in (paths.ROOT / "docs" / "real-data.md").read_text().splitlines()
         if line.startswith("|")
     ]
     for row in sizes.memory_rows():

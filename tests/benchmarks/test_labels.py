@@ -74,6 +74,32 @@ def merged(webvid=1800, ss2=900, targets=True):
     ]
 
 
+ROW = {"video_source": "a", "video_target": "b", "modification_text": "Make it night."}
+ASKED = {key: value for key, value in ROW.items() if key != "video_target"}
+
+# the smallest file of every layout; a new layout gets its own here
+SMALLEST = {
+    "webvid-csv": ",".join(WEBVID) + "\na cat,a dog,0.7,a,b,Make it night.,[0.5]\n",
+    "dense-csv": "pth1,pth2,edit\na,b,Make it night.\n",
+    "covr-r-json": json.dumps([ROW]),
+    "sections-json": json.dumps([{"webvid": [ROW]}, {"ss2": [ROW]}]),
+    "challenge-json": json.dumps([{"webvid": [ASKED]}]),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_is_told_by_its_content(tmp_path, layout):
+    """Whatever the file is called: the same triplets come from every layout, asked for or not."""
+    path = tmp_path / "labels"
+    path.write_text(SMALLEST[layout])
+    assert label_sections(path)[0] == layout
+    triplets = read_labels(path)
+    assert triplets == read_labels(path, layout)
+    assert [triplet.edit for triplet in triplets] == ["Make it night."] * (
+        2 if layout == "sections-json" else 1
+    )
+
+
 def test_the_webvid_csv_at_real_size(tmp_path):
     path = write_csv(tmp_path / "webvid8m-covr_test.csv", WEBVID, webvid_rows())
     benchmark = load_benchmark(path)

@@ -149,8 +149,8 @@ def test_the_cards_numbers_are_what_a_run_measures():
         assert few or found["rho"] == pytest.approx(rows["rho"][kind], abs=0.1, nan_ok=True), kind
 
 
-def test_the_readme_says_what_the_card_says():
-    text = " ".join((paths.ROOT / "README.md").read_text().split())
+def test_the_guide_says_what_the_card_says():
+    text = " ".join((paths.ROOT / "docs" / "reasoning-score.md").read_text().split())
     rows = pd.read_csv(paths.judges_dir() / NAME / "agreement.csv").set_index(
         ["backbone", "traces"]
     )

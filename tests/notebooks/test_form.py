@@ -1,0 +1,62 @@
+"""How a committed chapter looks: executed in order, checked where it claims something, with no
+trace of the machine it ran on. Reads the files alone, so that it can run before every commit.
+"""
+
+import re
+
+import nbformat
+import pytest
+
+from covrr_utils import paths
+
+
+@pytest.fixture(params=sorted(paths.notebooks_dir().glob("*.ipynb")), ids=lambda path: path.stem)
+def notebook(request):
+    return request.param, nbformat.read(request.param, 4)
+
+
+def test_notebook_checks_are_not_vacuous(notebook):
+    """Every code cell was run, in order; every notebook has cells whose tag asks nbval to compare
+    their output, and these have output to compare with. The reader sees no comment about it.
+    """
+    path, content = notebook
+    code = [cell for cell in content.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    checked = [cell for cell in code if "nbval-check-output" in cell.metadata.get("tags", [])]
+    assert not any("NBVAL_" in cell.source for cell in code)
+    assert checked and all(cell.outputs for cell in checked)
+    for cell in checked:
+        text = "".join(output.get("text", "") for output in cell.outputs)
+        assert text.strip() and not re.search(
+            r"\d\d:\d\d|seconds? elapsed|0x[0-9a-f]{6}|cuda|cpu", text
+        )
+
+
+def test_notebooks_are_as_committed_notebooks_should_be(notebook):
+    path, content = notebook
+    assert content.metadata.kernelspec.name == "python3" and "widgets" not in content.metadata
+    assert path.stat().st_size < 300_000
+    raw = path.read_text()
+    assert str(paths.ROOT) not in raw and "it/s]" not in raw and "Traceback" not in raw
+    tagged = [cell for cell in content.cells if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1 and re.search(
+        r"from_notebook\(\s*globals\(\)", content.cells[content.cells.index(tagged[0]) + 1].source
+    )
+    assert content.cells[0].source.startswith("# ") and any(
+        "## Exercises" in cell.source for cell in content.cells
+    )
+    median = sorted(
+        len(cell.source.splitlines()) for cell in content.cells if cell.cell_type == "code"
+    )
+    assert median[len(median) // 2] <= 8
+
+
+def test_a_chapter_imports_the_workbook_in_few_lines(notebook):
+    """Shared names come from the face, others from a room by its name; only the long chapter on
+    judging, which visits six rooms, needs more than four statements.
+    """
+    path, content = notebook
+    source = "\n".join(cell.source for cell in content.cells if cell.cell_type == "code")
+    statements = re.findall(r"^(?:from|import) covrr_utils\b", source, re.M)
+    assert 1 <= len(statements) <= (6 if path.stem == "09_reasoning_quality" else 4)
+    assert content.cells[-1].source.startswith("show_versions(")
