@@ -19,13 +19,17 @@ SMALL_FILES = ("*.json", "*.jinja", "merges.txt")
 # the libraries whose numbers a description holds, in the versions that first filled stores
 VERSIONS = {"torch": "2.15", "transformers": "5.23"}
 
-# the small files of the embedded checkpoints
+# the small files of the embedded checkpoints, as shipped first and since config.json has ``knows``
 EMBEDDED: frozenset[str] = frozenset(
     {
         "165dda27a49a8479",  # mini-1m
         "83a763ada80fa140",  # mini-3m
         "f7a692c135e7775c",  # mini-10m
         "4a772c766d0a27d1",  # mini-judge
+        "cc6e1360a95756ac",
+        "7959556f2bd69e2b",
+        "0162f1d3fd0eda83",
+        "40efabac35be8c11",
     }
 )
 

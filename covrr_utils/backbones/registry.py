@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from covrr_utils import paths
+
+# the entry of config.json that says what a small checkpoint was taught, and no more
+KNOWS = "knows"
 
 
 class UnknownBackbone(ValueError):
@@ -35,3 +39,25 @@ def checkpoint_folder(name: str | Path) -> Path | None:
     """
     folder = {**list_backbones(), **judge_models()}.get(str(name), Path(name))
     return folder if folder.is_dir() else None
+
+
+def notice(name: str | Path, kind: str) -> str | None:
+    """What has to be said before any number of this backbone or judge on a benchmark of this kind
+    (``mini`` or ``real``): that it knows its own small world only. None where nothing has to be
+    said.
+    """
+    folder = checkpoint_folder(name)
+    if folder is None or kind == "mini":
+        return None
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        knows = config.get(KNOWS)
+    except (OSError, ValueError, AttributeError):
+        return None  # loading refuses such a folder and says why
+    if not knows:
+        return None
+    return (
+        f"{folder.name} knows {knows} and nothing else. These videos are others, so what it writes"
+        " about them means nothing, and neither does any number made of it; for real videos give a"
+        " published backbone, such as qwen3-vl-2b"
+    )

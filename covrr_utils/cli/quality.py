@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 import textwrap
 from pathlib import Path
 
@@ -52,7 +53,10 @@ def _judge(name: str, arguments: argparse.Namespace, run):
             arguments.model, arguments.url, arguments.seed, not arguments.unstructured
         )
     from covrr_utils.backbones.backbone import Backbone
+    from covrr_utils.backbones.registry import notice
 
+    if limit := notice(arguments.model, run.benchmark.kind):
+        print(limit, file=sys.stderr)
     backbone = (
         run.backbone if arguments.model == run.config.backbone else Backbone.load(arguments.model)
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -19,6 +20,7 @@ from tqdm import tqdm
 from covrr_utils import paths
 from covrr_utils.backbones.description import Failure, Outcomes, Record
 from covrr_utils.backbones.generation import Generation, Prompt
+from covrr_utils.backbones.registry import notice
 from covrr_utils.benchmarks.benchmark import Benchmark
 from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.keys import (
@@ -73,6 +75,8 @@ class Descriptions:
             from covrr_utils.backbones.backbone import Backbone
 
             config = self.config
+            if limit := notice(config.backbone, self.benchmark.kind):
+                print(limit, file=sys.stderr)
             self._backbone = Backbone.load(
                 config.backbone,
                 config.device,

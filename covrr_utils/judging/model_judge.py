@@ -144,6 +144,7 @@ def backbone_judge(
         "dtype": str(backbone.model.dtype),
         "sampling": backbone.sampling.to_dict(),
         **generation.to_dict(),
+        **backbone.differences,
     }
     return ModelJudge(backbone.name, ask, decides, backbone.batch_size, folder)
 

@@ -23,6 +23,7 @@ from transformers import (
 from transformers.models.qwen3_vl import modeling_qwen3_vl
 from transformers.video_utils import VideoMetadata
 
+from covrr_utils.backbones.registry import KNOWS
 from covrr_utils.mini.recipes import HEADS_WEIGHT, Recipe
 from covrr_utils.mini.render import FPS, SECONDS, SIZE, TOTAL_FRAMES
 from covrr_utils.mini.stream import FRAME_INDICES
@@ -66,6 +67,10 @@ class Trainee(torch.nn.Module):
         super().__init__()
         self.model = model
         self.heads = AttributeHeads(model.config.text_config.hidden_size)
+
+
+# what a mini checkpoint says in its config.json that it was taught
+WORLD = "the ten drawn objects of the rendered mini world"
 
 
 def new_model(recipe: Recipe, tokenizer) -> Qwen3VLForConditionalGeneration:
@@ -112,6 +117,7 @@ def new_model(recipe: Recipe, tokenizer) -> Qwen3VLForConditionalGeneration:
         vision_start_token_id=ids["vision_start"],
         vision_end_token_id=ids["vision_end"],
         tie_word_embeddings=True,
+        **{KNOWS: WORLD},
     )
     torch.manual_seed(recipe.seed)
     model = Qwen3VLForConditionalGeneration(config)

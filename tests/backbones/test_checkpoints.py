@@ -15,7 +15,7 @@ from covrr_utils.backbones.backbone import Backbone
 from covrr_utils.backbones.checkpoints import load_checkpoint
 from covrr_utils.backbones.identity import EMBEDDED, VERSIONS, differences, files_hash
 from covrr_utils.backbones.placement import check_device, place
-from covrr_utils.backbones.registry import UnknownBackbone, judge_models, list_backbones
+from covrr_utils.backbones.registry import UnknownBackbone, judge_models, list_backbones, notice
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 6000000\n"
 
@@ -360,6 +360,30 @@ def test_stores_of_the_embedded_checkpoints_stay_readable(tmp_path, monkeypatch)
     monkeypatch.setattr("covrr_utils.backbones.identity.version", lambda name: "9.1.0+cpu")
     assert differences(copy)["versions"] == {"torch": "9.1", "transformers": "9.1"}
     assert differences("a" * 40) == {"versions": {"torch": "9.1", "transformers": "9.1"}}
+
+
+def test_a_mini_backbone_says_what_it_knows_before_any_number(
+    small_benchmark, runs, tmp_path, capsys, monkeypatch
+):
+    from covrr_utils.experiments.config import RunConfig
+    from covrr_utils.experiments.run import Run
+
+    for name in [*list_backbones(), *judge_models()]:
+        assert "ten drawn objects" in notice(name, "real") and notice(name, "mini") is None
+    copy = shutil.copytree(list_backbones()["mini-1m"], tmp_path / "mine")
+    assert "ten drawn objects" in notice(copy, "real"), "under any name"
+    assert notice("qwen3-vl-2b", "real") is None and notice("nobody", "real") is None
+
+    def loading(*arguments, **options):
+        raise RuntimeError("loading begins")
+
+    monkeypatch.setattr(Backbone, "load", loading)
+    for kind, words in (("mini", ""), ("real", "mini-1m knows the ten drawn objects")):
+        edited(small_benchmark, lambda descriptor, kind=kind: descriptor.update(kind=kind))
+        with pytest.raises(RuntimeError, match="loading begins"):
+            Run(RunConfig(benchmark=str(small_benchmark), backbone="mini-1m")).gallery()
+        err = capsys.readouterr().err
+        assert err.startswith(words) and (words or not err)
 
 
 def test_loading_writes_nothing_into_the_folder(folder):
