@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from covrr_utils import paths
 from covrr_utils.backbones.description import Failure, Record
 from covrr_utils.experiments.config import RunConfig
-from covrr_utils.experiments.results import file_name
+from covrr_utils.experiments.places import file_name
 from covrr_utils.experiments.run import Run
 from covrr_utils.files import DiskFull
 from covrr_utils.store import batches

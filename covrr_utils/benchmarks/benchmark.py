@@ -17,6 +17,7 @@ from pathlib import Path
 from covrr_utils import paths
 from covrr_utils.benchmarks.galleries import CANDIDATES, CONVENTIONS, Protocol, gallery_of, protocol
 from covrr_utils.benchmarks.labels import read_json, read_labels
+from covrr_utils.benchmarks.naming import benchmark_label, list_benchmarks
 from covrr_utils.benchmarks.triplets import LabelError, Triplet
 from covrr_utils.benchmarks.videofiles import VideoFiles, parse_roots
 
@@ -55,6 +56,7 @@ class Benchmark:
     protocol: str = ""
     # the named sections of the labels; with several, every id begins with its section
     sections: tuple[str, ...] = ()
+    label: str = ""  # the name under which results are kept, see `covrr_utils.benchmarks.naming`
 
     @cached_property
     def files(self) -> VideoFiles:
@@ -150,16 +152,6 @@ class Benchmark:
         return self if count is None else replace(self, triplets=self.triplets[:count])
 
 
-def list_benchmarks() -> dict[str, Path]:
-    """Name -> descriptor of every benchmark below ``data/``."""
-    return dict(
-        sorted(
-            (path.name.removesuffix(".benchmark.json"), path)
-            for path in paths.data_dir().glob("*/*.benchmark.json")
-        )
-    )
-
-
 def load_benchmark(
     name: str | Path,
     gallery: str | None = None,
@@ -229,6 +221,7 @@ def load_benchmark(
         roots,
         f"{gallery} = {chosen}" if gallery in CONVENTIONS else str(chosen),
         sections,
+        benchmark_label(name, videos, gallery),
     )
 
 

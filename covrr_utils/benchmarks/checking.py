@@ -159,7 +159,7 @@ def save_report(report: Mapping, findings: Iterable[Finding] | None, benchmark: 
     """Write ``runs/<benchmark>/check.json`` and, where videos were probed, ``check.csv`` with one
     row per video; gives the json's path.
     """
-    folder = paths.runs_dir() / benchmark.name
+    folder = paths.runs_dir() / benchmark.label
     folder.mkdir(parents=True, exist_ok=True)
     if findings is not None:
         table = io.StringIO()

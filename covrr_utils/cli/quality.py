@@ -96,7 +96,7 @@ def command_score(arguments: argparse.Namespace) -> int:
             continue
         row |= found.summary() | {
             "line": found.line(),
-            "file": paths.relative(save_score(found, run.quality_folder, run.config)),
+            "file": paths.relative(save_score(found, run)),
         }
         if found.judged:
             row["spearman with 1/rank"] = _measured(quality_and_retrieval(found, result)[0])

@@ -82,6 +82,8 @@ BASELINES: dict[str, Callable[[Run], Scores]] = {
     "reference + edit vectors": reference_plus_edit,
 }
 
+POOLED = ("reference description", "reference + edit vectors")  # as the run pools
+
 
 def evaluate_baseline(run: Run, name: str, save: bool = True) -> Result:
     """Rank the gallery by a baseline of `BASELINES`.
@@ -93,7 +95,8 @@ def evaluate_baseline(run: Run, name: str, save: bool = True) -> Result:
     """
     if name not in BASELINES:
         raise UnknownBaseline(f"unknown baseline {name!r}; known: {', '.join(BASELINES)}")
-    return run.ranked(name, BASELINES[name](run), save)
+    how = (run.config.pooling, run.config.scheme) if name in POOLED else ()
+    return run.ranked(name, BASELINES[name](run), save, None, *how)
 
 
 def evaluate_words(run: Run, strategy: str, save: bool = True) -> Result:
@@ -102,7 +105,7 @@ def evaluate_words(run: Run, strategy: str, save: bool = True) -> Result:
     """
     queries = run.queries(strategy)
     texts = Outcomes({id_: query.text for id_, query in queries.items()}, queries.failures)
-    return run.ranked(f"{strategy}, words", by_words(texts, run.gallery()), save)
+    return run.ranked(f"{strategy}, words", by_words(texts, run.gallery()), save, strategy)
 
 
 def evaluate_reread(run: Run, strategy: str, save: bool = True) -> Result:
@@ -116,7 +119,7 @@ def evaluate_reread(run: Run, strategy: str, save: bool = True) -> Result:
     queries = run.descriptions.alone(run.queries(strategy), f"reading {strategy} alone")
     gallery = run.descriptions.alone(run.gallery(), "reading the gallery's descriptions alone")
     scores = by_cosine(run.pooled(queries, pooling, scheme), run.pooled(gallery, pooling, scheme))
-    return run.ranked(f"{strategy}, read alone", scores, save)
+    return run.ranked(f"{strategy}, read alone", scores, save, strategy, pooling, scheme)
 
 
 def by_words(texts: Outcomes[str], gallery: Outcomes[Described]) -> Scores:

@@ -67,6 +67,7 @@ class Descriptions:
         self._contents: dict[str, str | None] = {}
         self._gallery: Outcomes[Described] | None = None
         self._queries: dict[str, Outcomes[DescribedQuery]] = {}
+        self._given: dict[str, str] = {}
 
     @property
     def backbone(self) -> Backbone:
@@ -103,7 +104,7 @@ class Descriptions:
     def variant(self, config: RunConfig) -> Descriptions:
         """The same gallery by the same model, with the query settings of ``config``."""
         other = copy.copy(self)
-        other.config, other._queries = config, {}
+        other.config, other._queries, other._given = config, {}, {}
         return other
 
     @cached_property
@@ -185,8 +186,13 @@ class Descriptions:
             for triplet in self.benchmark.triplets
             if triplet.id not in texts
         }
+        self._given[name] = digest({"traces": texts})
         self._queries[name] = Outcomes(described, described.failures | without)
         return self._queries[name]
+
+    def given_traces(self, name: str) -> str | None:
+        """The hash of the traces that were `given` under this name; None where none were."""
+        return self._given.get(name)
 
     def read(self, texts: Mapping[str, str], desc: str) -> Outcomes[Described]:
         """Texts (by id) as the model reads each by itself. Equal texts are read once."""

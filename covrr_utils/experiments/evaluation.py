@@ -44,7 +44,7 @@ def rank(benchmark: Benchmark, scores: Scores, method: Method) -> Result:
     total = _recalls(rows)
     return Result(
         kind=f"measured here, {benchmark.kind}",
-        benchmark=benchmark.name,
+        benchmark=method.benchmark,
         gallery=benchmark.gallery_name,
         gallery_size=len(benchmark.gallery),
         gallery_coverage=len(scores.videos) / len(benchmark.gallery),
@@ -66,6 +66,10 @@ def rank(benchmark: Benchmark, scores: Scores, method: Method) -> Result:
         protocol=benchmark.protocol,
         reference_excluded=benchmark.exclude_reference,
         prompt_style=method.prompt_style,
+        samples=method.samples,
+        limit=method.limit,
+        labels_hash=method.labels_hash,
+        files=dict(method.files),
         options=dict(method.options),
         sections=_sections(benchmark, rows),
         queries=rows,

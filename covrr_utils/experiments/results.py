@@ -4,18 +4,17 @@ and read from ``runs/``.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import re
-import zlib
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TypedDict
 
 from covrr_utils import paths
-from covrr_utils.files import write_atomically, write_json
+from covrr_utils.experiments.places import result_name
+from covrr_utils.files import read_or_set_aside, write_atomically, write_json
+
+COLUMNS = ["triplet", "rank", "cause", "reference", "target", "first"]  # of a result's csv
 
 
 class Recalls(TypedDict):
@@ -44,8 +43,21 @@ class QueryRank(TypedDict):
 
 @dataclass(frozen=True)
 class Method:
-    """Where scores come from: everything that decides them beside benchmark and gallery."""
+    """Where scores come from: all that decides them, so that two results that say the same of this
+    are the same.
 
+    Attributes
+    ----------
+    benchmark, backbone : the names under which results are kept (`covrr_utils.experiments.places`)
+    weights_hash, labels_hash : content of the weights, and of triplets and gallery
+    files : where labels, videos and checkpoint lie, as far as they are not embedded
+    strategy : the reasoning strategy, or the name of another way of scoring
+    samples : how many traces were sampled; None where none were
+    limit : the first so many triplets; None for all
+    options : what is set otherwise than by default among all else that decides
+    """
+
+    benchmark: str
     backbone: str
     weights_hash: str
     strategy: str
@@ -55,6 +67,10 @@ class Method:
     seed: int = 0
     grammar: str | None = None
     prompt_style: str = "slots"
+    samples: int | None = None
+    limit: int | None = None
+    labels_hash: str = ""
+    files: Mapping[str, object] = field(default_factory=dict)
     options: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -98,6 +114,11 @@ class Result:
     protocol: str = ""
     reference_excluded: bool | None = None
     prompt_style: str = "slots"
+    samples: int | None = None  # traces sampled for each triplet
+    limit: int | None = None  # only the first so many triplets
+    labels_hash: str = ""  # content of triplets and gallery
+    # where labels, videos and checkpoint lie, as far as they are not embedded
+    files: dict[str, object] = field(default_factory=dict)
     options: dict[str, object] = field(default_factory=dict)
     sections: dict[str, Recalls] = field(default_factory=dict)
     queries: list[QueryRank] = field(repr=False, default_factory=list)
@@ -119,55 +140,19 @@ class Result:
         return {key: value for key, value in asdict(self).items() if key != "queries"}
 
 
-def file_name(*parts: object) -> str:
-    """The parts that are not None, joined by ``__``: no character that leads elsewhere, and a long
-    text, as a schema is, by its checksum.
-    """
-    texts = [
-        text if len((text := str(part)).encode()) <= 60 else f"{zlib.crc32(text.encode()):08x}"
-        for part in parts
-        if part is not None
-    ]
-    return re.sub(r"[^\w.-]+", "-", "__".join(texts), flags=re.ASCII) + ".json"
-
-
-def save_result(
-    result: Result, folder: Path, limit: int | None = None, samples: int | None = None
-) -> Path:
+def save_result(result: Result, folder: Path) -> Path:
     """Write ``<strategy>__<pooling>__<scheme>__<source>__seed<seed>.json`` into ``folder`` and,
-    beside it, one csv row per query.
-
-    ``limit``, ``samples``, the grammar and the result's ``options`` are named where they were set.
+    beside it, one csv row per query. Whatever else decides the result is named too
+    (`covrr_utils.experiments.places.result_name`).
     """
-    limited = None if limit is None else f"first{limit}"
-    chosen = [f"{name}-{value}" for name, value in result.options.items()]
-    strategy = f"{result.strategy}{samples or ''}"
-    path = folder / file_name(
-        strategy,
-        result.pooling,
-        result.scheme,
-        result.source,
-        f"seed{result.seed}",
-        result.grammar,
-        limited,
-        *chosen,
+    import pandas as pd
+
+    path = folder / result_name(result)
+    rows = [{**row, "first": row["top"][0] if row["top"] else None} for row in result.queries]
+    table = pd.DataFrame(rows, columns=COLUMNS).astype({"rank": "Int64"})
+    write_atomically(
+        path.with_name(f"{path.stem}.csv"), table.to_csv(index=False, lineterminator="\n").encode()
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["triplet", "rank", "cause", "reference", "target", "first"])
-    for row in result.queries:
-        writer.writerow(
-            [
-                row["triplet"],
-                row["rank"],
-                row["cause"],
-                row["reference"],
-                row["target"],
-                row["top"][0] if row["top"] else None,
-            ]
-        )
-    write_atomically(path.with_suffix(".csv"), table.getvalue().encode())
     write_json(path, asdict(result))
     paths.announce(path)
     return path
@@ -175,19 +160,26 @@ def save_result(
 
 def load_results(folder: Path | None = None) -> list[dict]:
     """The summaries of every stored result below ``folder`` (default: ``runs/``), in path order;
-    older ones get defaults for what came later.
+    older ones get defaults for what came later. A damaged file is named and set aside.
     """
-    root = folder or paths.runs_dir()
-    later = {entry.name: entry.default for entry in fields(Result) if entry.default is not MISSING}
-    later |= {
-        entry.name: entry.default_factory()
-        for entry in fields(Result)
-        if entry.default_factory is not MISSING
-    }
-    later.pop("queries")
     summaries = []
-    for path in sorted(root.glob("*/*/results/*.json")):
-        data = json.loads(path.read_text(encoding="utf-8"))
-        data.pop("queries")
-        summaries.append(later | {"source": "predicts"} | data)
+    for path in sorted((folder or paths.runs_dir()).glob("*/*/results/*.json")):
+        if (summary := read_or_set_aside(path, _summary)) is not None:
+            summaries.append(summary)
     return summaries
+
+
+def _summary(blob: bytes) -> dict:
+    """Everything that a result's file says but its queries."""
+    data = json.loads(blob)
+    del data["queries"]
+    later: dict[str, object] = {"source": "predicts"}
+    for entry in fields(Result):
+        if entry.default is not MISSING:
+            later[entry.name] = entry.default
+        elif entry.default_factory is not MISSING:
+            later[entry.name] = entry.default_factory()
+        elif entry.name not in {*data, *later}:
+            raise ValueError(f"no result: it lacks {entry.name!r}")
+    del later["queries"]
+    return later | data

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from covrr_utils import paths
 from covrr_utils.backbones.description import Failure, Outcomes
 from covrr_utils.backbones.generation import Generation
 from covrr_utils.benchmarks.benchmark import Benchmark, load_benchmark
@@ -21,6 +20,13 @@ from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.descriptions import Descriptions
 from covrr_utils.experiments.evaluation import rank
 from covrr_utils.experiments.keys import grammar_of
+from covrr_utils.experiments.places import (
+    backbone_label,
+    deciding,
+    labels_hash,
+    outside_files,
+    run_folder,
+)
 from covrr_utils.experiments.results import Method, Result, save_result
 from covrr_utils.experiments.stored import Described, DescribedQuery
 from covrr_utils.reasoning.validity import validity
@@ -88,7 +94,7 @@ class Run:
     @property
     def folder(self) -> Path:
         """Where this run's results go: ``runs/<benchmark>/<backbone>/results``."""
-        return paths.runs_dir() / self.benchmark.name / Path(self.config.backbone).name / "results"
+        return run_folder(self.config) / "results"
 
     @property
     def quality_folder(self) -> Path:
@@ -195,32 +201,59 @@ class Run:
         )
         return self._kept(result) if save else result
 
-    def ranked(self, name: str, scores: Scores, save: bool = True) -> Result:
-        """The result of any other way of scoring, under its ``name``. Writes it unless ``save`` is
-        off; errors are those of `evaluate`.
+    def ranked(
+        self,
+        name: str,
+        scores: Scores,
+        save: bool = True,
+        strategy: str | None = None,
+        pooling: str = "-",
+        scheme: str = "-",
+        source: str = "-",
+    ) -> Result:
+        """The result of any other way of scoring, under its ``name``. ``strategy``: whose
+        descriptions were scored, where it was one's; pooling, scheme and source: how they were
+        pooled, where they were.
+
+        Writes json and csv unless ``save`` is off; errors are those of `evaluate`.
         """
-        result = rank(self.benchmark, scores, self.method(name))
+        method = self.method(strategy or name, pooling, scheme, source)
+        result = rank(self.benchmark, scores, replace(method, strategy=name))
         return self._kept(result) if save else result
 
-    def method(self, name: str, pooling: str = "-", scheme: str = "-", source: str = "-") -> Method:
-        """What a result of this run has to say about where its scores come from."""
+    def method(
+        self, strategy: str, pooling: str = "-", scheme: str = "-", source: str = "-"
+    ) -> Method:
+        """What decides a result of this run. It enters the result and the name of its file."""
+        config = self.config
+        options = deciding(config, strategy)
+        if traces := self.descriptions.given_traces(strategy):
+            options["traces"] = traces
         return Method(
-            backbone=self.backbone.name,
+            benchmark=self.benchmark.label,
+            backbone=backbone_label(config.backbone),
             weights_hash=self.backbone.weights_hash,
-            strategy=name,
+            strategy=strategy,
             pooling=pooling,
             scheme=scheme,
             source=source,
-            seed=self.config.seed,
-            grammar=grammar_of(self.config, name),
-            prompt_style=self.config.prompt_style,
-            options=self.config.options(),
+            seed=config.seed,
+            grammar=grammar_of(config, strategy),
+            prompt_style=config.prompt_style,
+            samples=config.samples if strategy == "self_consistency" else None,
+            limit=config.limit,
+            labels_hash=self._labels_hash,
+            files=outside_files(config),
+            options=options,
         )
+
+    @cached_property
+    def _labels_hash(self) -> str:
+        return labels_hash(self.benchmark)
 
     def _kept(self, result: Result) -> Result:
         """The result, written to the run's folder."""
-        samples = self.config.samples if result.strategy == "self_consistency" else None
-        save_result(result, self.folder, self.config.limit, samples)
+        save_result(result, self.folder)
         return result
 
 

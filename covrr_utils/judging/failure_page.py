@@ -17,6 +17,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from covrr_utils.benchmarks.benchmark import Triplet
+from covrr_utils.experiments.places import result_name
 from covrr_utils.experiments.results import Result
 from covrr_utils.experiments.run import Run
 from covrr_utils.experiments.stored import DescribedQuery
@@ -112,17 +113,8 @@ def write_failure_page(
         tags=sorted({tag for item in items for tag in item["tags"]}),
         causes=sorted({item["cause"] for item in items}),
     )
-    parts = (
-        result.strategy,
-        result.pooling,
-        result.scheme,
-        f"seed{result.seed}",
-        result.grammar,
-        "all" if hits else "misses",
-    )
-    path = to or run.quality_folder / (
-        re.sub(r"[^\w.-]+", "-", "__".join(part for part in parts if part)) + ".html"
-    )
+    shown = "all" if hits else "misses"
+    path = to or run.quality_folder / result_name(result, f"__{shown}.html")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, page.encode())
     return path

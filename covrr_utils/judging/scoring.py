@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from covrr_utils import paths
-from covrr_utils.experiments.config import RunConfig
-from covrr_utils.experiments.results import file_name
+from covrr_utils.experiments.places import file_name, name_parts
 from covrr_utils.experiments.run import Run
 from covrr_utils.files import write_json
 from covrr_utils.judging.judges import Case, Judge, Verdict
@@ -174,15 +173,12 @@ def summary(
     )
 
 
-def save_score(score: Score, folder: Path, config: RunConfig) -> Path:
-    """Write a score with every verdict to ``score__<strategy>__<judge>__seed<seed>.json`` (grammar
-    and limit in its name where set).
+def save_score(score: Score, run: Run) -> Path:
+    """Write a score with every verdict to ``score__<strategy>__<judge>__seed<seed>.json`` in the
+    run's quality folder; whatever else decides it is named too.
     """
-    limit = None if config.limit is None else f"first{config.limit}"
-    path = folder / file_name(
-        "score", score.strategy, score.judge, f"seed{config.seed}", config.grammar, limit
-    )
-    folder.mkdir(parents=True, exist_ok=True)
+    parts = name_parts(run.method(score.strategy))
+    path = run.quality_folder / file_name("score", score.strategy, score.judge, *parts)
     write_json(path, asdict(score))
     return path
 

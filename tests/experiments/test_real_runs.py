@@ -14,6 +14,7 @@ from covrr_utils.backbones.description import Description
 from covrr_utils.backbones.inspection import sampled
 from covrr_utils.benchmarks import checking
 from covrr_utils.benchmarks.benchmark import load_benchmark
+from covrr_utils.benchmarks.naming import benchmark_label
 from covrr_utils.cli import main, printing
 from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.run import Run
@@ -201,7 +202,7 @@ def test_a_section_can_be_ranked_by_itself(hundred, runs):
     )
     assert all(row["reference"] not in row["top"] for row in apart.queries)
     assert (apart.benchmark, apart.protocol, apart.gallery_size) == (
-        "merged@per_section-all",
+        benchmark_label(path, videos, "per_section"),
         "per_section:all",
         200,
     )
@@ -266,13 +267,18 @@ def test_check_reports_what_is_there(hundred, runs, capsys):
         and "webvid-covr = targets" in out
     )
     assert main.main(["check", str(path), *flags(videos)]) == 0
-    rows = (runs / "merged" / "check.csv").read_text().splitlines()
+    rows = (runs / benchmark_label(path, videos) / "check.csv").read_text().splitlines()
     assert (
         len(rows) == 201
         and sum(",missing," in row for row in rows) == 3
         and sum(",not decodable," in row for row in rows) == 1
     )
-    assert json.loads((runs / "merged" / "check.json").read_text())["usable_triplets"] < 100
+    assert (
+        json.loads((runs / benchmark_label(path, videos) / "check.json").read_text())[
+            "usable_triplets"
+        ]
+        < 100
+    )
 
 
 @pytest.fixture
@@ -524,10 +530,9 @@ def test_a_real_run_is_one_command_and_its_notebooks_get_the_same_options(
         config.num_frames,
         config.prompt_style,
     ) == (2, "dense")
-    (stored,) = (runs / "merged@per_section-list-gallery+reference" / "stub" / "results").glob(
-        "two_stage*.json"
-    )
-    assert stored.stem.endswith("__first3__prompt_style-dense__num_frames-2")
+    (stored,) = runs.glob("merged@*/stub/results/two_stage*.json")
+    assert "__first3__prompt_style-dense__num_frames-2__" in stored.stem
+    assert stored.parents[2].name.startswith("merged@per_section-list-gallery+reference-")
     result = json.loads(stored.read_text())
     assert (
         result["options"] == {"prompt_style": "dense", "num_frames": 2}

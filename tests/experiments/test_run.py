@@ -5,6 +5,7 @@ import pytest
 from covrr_utils.backbones.backbone import Backbone
 from covrr_utils.backbones.registry import UnknownBackbone
 from covrr_utils.benchmarks.benchmark import load_benchmark
+from covrr_utils.benchmarks.naming import benchmark_label
 from covrr_utils.experiments.config import RunConfig, UnknownParameter
 from covrr_utils.experiments.results import load_results
 from covrr_utils.experiments.run import Run
@@ -21,8 +22,9 @@ def run_on(benchmark, **options):
 
 
 def test_a_second_run_computes_nothing_and_says_the_same(small_benchmark, runs, monkeypatch):
-    first = run_on(small_benchmark).evaluate("two_stage")
-    written = sorted((runs / "small" / "mini-3m" / "results").iterdir())
+    run = run_on(small_benchmark)
+    first = run.evaluate("two_stage")
+    written = sorted(run.folder.iterdir())
     assert [path.suffix for path in written] == [".csv", ".json"]
     before = [path.read_bytes() for path in written]
 
@@ -41,7 +43,7 @@ def test_results_say_everything(small_benchmark, runs):
     result = run_on(small_benchmark).evaluate("single_stage")
     assert (result.kind, result.benchmark, result.gallery, result.strategy) == (
         "measured here, mini",
-        "small",
+        benchmark_label(small_benchmark),
         "small gallery",
         "single_stage",
     )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from covrr_utils.benchmarks.benchmark import Triplet, load_benchmark
+from covrr_utils.benchmarks.naming import benchmark_label
 from covrr_utils.cli import main
 from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.run import Run
@@ -380,7 +381,7 @@ def test_the_commands(small_benchmark, runs, capsys, tmp_path):
     )
     stored = {(row["benchmark"], row["strategy"], row["judge"]) for row in load_scores()}
     assert stored == {
-        ("small", *pair)
+        (benchmark_label(small_benchmark), *pair)
         for pair in (
             ("two_stage", "slots"),
             ("gold_trace", "slots"),

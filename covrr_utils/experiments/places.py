@@ -1,0 +1,141 @@
+"""Where results go and what their files are called, so that no run writes over another's.
+
+A run's folder is ``runs/<benchmark>/<backbone>``. What is embedded or published has one name
+everywhere; any other label file or checkpoint may share its name with another, so its folder ends
+in six hex digits of where it lies (`covrr_utils.benchmarks.naming`). A file's name says everything
+else that decides what is in it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from covrr_utils import paths
+from covrr_utils.backbones.registry import judge_models, list_backbones
+from covrr_utils.backbones.sizes import find
+from covrr_utils.benchmarks.galleries import CANDIDATES, protocol
+from covrr_utils.benchmarks.naming import benchmark_label, distinct, list_benchmarks
+from covrr_utils.experiments.config import RunConfig
+from covrr_utils.files import digest
+
+if TYPE_CHECKING:
+    from covrr_utils.benchmarks.benchmark import Benchmark
+    from covrr_utils.experiments.results import Method, Result
+
+LONGEST = 180  # bytes of a file's name: file systems take 255, and writers add to it
+
+
+def backbone_label(backbone: str) -> str:
+    """The name of the folder of a backbone as `Backbone.load` takes it; no weights are read.
+
+    An embedded or published model keeps its name, a model of the hub is ``owner--name``, a
+    checkpoint folder its own name and six hex digits of where it lies.
+    """
+    embedded = {**list_backbones(), **judge_models()}
+    folder = embedded.get(backbone, Path(backbone))
+    if folder.is_dir():
+        place = folder.resolve()
+        names = {path.resolve(): name for name, path in embedded.items()}
+        return names.get(place) or distinct(place.name, {"checkpoint": str(place)})
+    published = find(backbone)
+    return published.name if published else distinct(backbone.replace("/", "--"), {})
+
+
+def benchmark_folder(config: RunConfig) -> Path:
+    """``runs/<benchmark>``: everything that is measured on the benchmark of this configuration."""
+    return paths.runs_dir() / benchmark_label(config.benchmark, config.videos, config.gallery)
+
+
+def run_folder(config: RunConfig) -> Path:
+    """``runs/<benchmark>/<backbone>``: everything that one backbone did on one benchmark."""
+    return benchmark_folder(config) / backbone_label(config.backbone)
+
+
+def outside_files(config: RunConfig) -> dict[str, object]:
+    """Where labels, videos, gallery list and checkpoint lie, as far as they are not embedded."""
+    files: dict[str, object] = {}
+    if config.benchmark not in list_benchmarks():
+        files["labels"] = str(Path(config.benchmark).resolve())
+    if config.videos:
+        files["videos"] = list(config.videos)
+    if config.gallery and (listed := protocol(config.gallery).candidates) not in CANDIDATES:
+        files["gallery"] = str(Path(listed).resolve())
+    if Path(config.backbone).is_dir():
+        files["checkpoint"] = str(Path(config.backbone).resolve())
+    return files
+
+
+def deciding(config: RunConfig, strategy: str) -> dict[str, object]:
+    """What decides a result and has no place of its own in `Method`, by name: only what is set
+    otherwise than by default, and only where it matters to this strategy.
+    """
+    usual, chosen = RunConfig(), dict(config.options())
+    names = ["max_new_tokens", "layers"]
+    if strategy == "self_consistency":
+        names.append("synthesis")
+    for name in names:
+        if (value := getattr(config, name)) != getattr(usual, name):
+            chosen[name] = list(value) if isinstance(value, tuple) else value
+    return chosen
+
+
+def labels_hash(benchmark: Benchmark) -> str:
+    """The content of triplets and gallery, as far as it decides a result: 16 hex digits."""
+    return digest(
+        {
+            "triplets": [
+                (t.id, t.reference, t.edit, t.target, t.gold_trace and t.gold_trace.text())
+                for t in benchmark.triplets
+            ],
+            "gallery": benchmark.gallery,
+            "exclude_reference": benchmark.exclude_reference,
+            "per_section": benchmark.per_section,
+        }
+    )
+
+
+def name_parts(method: Method | Result) -> list[str]:
+    """What decides a result beside strategy and pooling, as parts of a file's name: seed, grammar,
+    limit, options, and, where not all of it is embedded, six hex digits of the content of weights
+    and labels.
+    """
+    parts = [f"seed{method.seed}"]
+    if method.grammar:
+        parts.append(method.grammar)
+    if method.limit is not None:
+        parts.append(f"first{method.limit}")
+    for name, value in method.options.items():
+        parts.append(f"{name}-{'-'.join(map(str, value)) if isinstance(value, list) else value}")
+    if method.files:
+        content = {"weights": method.weights_hash, "labels": method.labels_hash}
+        parts.append(digest(content)[:6])
+    return parts
+
+
+def result_name(result: Result, suffix: str = ".json") -> str:
+    """The name of a result's file."""
+    strategy = f"{result.strategy}{result.samples or ''}"
+    how = result.pooling, result.scheme, result.source
+    return file_name(strategy, *how, *name_parts(result), suffix=suffix)
+
+
+def file_name(*parts: object, suffix: str = ".json") -> str:
+    """The parts that are not None, joined by ``__``, as a file's name that leads nowhere else.
+
+    Different parts give different names, also where letters are the same for a file system: what
+    cannot stand in a name as it is, or is long, ends in eight hex digits of what it was.
+    """
+    name = "__".join(_plain(str(part)) for part in parts if part is not None)
+    if len(name) > LONGEST:
+        name = f"{name[:LONGEST]}-{digest({'name': name})[:8]}"
+    return f"{name}{suffix}"
+
+
+def _plain(text: str) -> str:
+    """Small letters, digits and ``. - _``, at most 60 of them."""
+    plain = re.sub(r"[^\w.-]+", "-", text, flags=re.ASCII).lower()
+    if plain == text == "-" or (plain == text and re.fullmatch(r"\w(?!.*__).{0,59}", text)):
+        return text
+    return f"{plain.strip('.-_')[:40]}-{digest({'text': text})[:8]}".lstrip("-")
