@@ -60,24 +60,29 @@ def reason(error: OSError) -> str:
     return f"{error.strerror or error} (errno {number})" if number else str(error)
 
 
+def unread(path: Path, error: OSError) -> FileError:
+    """The error that says that ``path`` could not be read. Whether its content is intact is not
+    known then, and nothing is said about it.
+    """
+    advice = {
+        errno.EMFILE: "raise the limit (`ulimit -n 4096`)",
+        errno.ENOENT: "look whether it was moved or deleted",
+        errno.EACCES: "ask its owner for permission to read it",
+    }
+    return FileError(
+        f"{paths.relative(path)} could not be read: {reason(error)};"
+        f" {advice.get(error.errno or 0, 'look after the disk')}, and run the same command again."
+        " Nothing is known to be wrong with its content"
+    )
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Tell an `OSError` within as a `FileError`: ``path`` could not be read. Whether its content
-    is intact is not known then, and nothing is said about it.
-    """
+    """Tell an `OSError` within as `unread` does."""
     try:
         yield
     except OSError as error:
-        advice = {
-            errno.EMFILE: "raise the limit (`ulimit -n 4096`)",
-            errno.ENOENT: "look whether it was moved or deleted",
-            errno.EACCES: "ask its owner for permission to read it",
-        }
-        raise FileError(
-            f"{paths.relative(path)} could not be read: {reason(error)};"
-            f" {advice.get(error.errno or 0, 'look after the disk')}, and run the same command"
-            " again. Nothing is known to be wrong with its content"
-        ) from error
+        raise unread(path, error) from error
 
 
 @contextmanager

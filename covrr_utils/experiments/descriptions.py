@@ -43,7 +43,8 @@ from covrr_utils.files import content_hash, digest
 from covrr_utils.reasoning import prompts, strategies
 from covrr_utils.reasoning.settings import Settings
 from covrr_utils.store.batches import Compute, Items, Work, fill, keep
-from covrr_utils.store.collection import Store, StoredRecord
+from covrr_utils.store.collection import Store
+from covrr_utils.store.records import StoredRecord
 from covrr_utils.traces.trace import ReasoningTrace
 from covrr_utils.video.clips import ClipError
 
@@ -199,10 +200,9 @@ class Descriptions:
         key = reading_key(self.config, self.backbone, self.generation)
         collection = self.store.collection("readings", key)
         names = {id_: digest({"text": text}) for id_, text in texts.items()}
+        lacking = set(collection.missing(names.values()))
         missing = list(
-            {
-                names[id_]: text for id_, text in texts.items() if names[id_] not in collection
-            }.items()
+            {names[id_]: text for id_, text in texts.items() if names[id_] in lacking}.items()
         )
         lost: dict[str, Failure] = {}
         size = self.config.batch_size

@@ -12,7 +12,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from covrr_utils.backbones.description import Description, Failure, Outcomes, Record
-from covrr_utils.store.collection import Collection, Records, StoredRecord
+from covrr_utils.store.collection import Collection
+from covrr_utils.store.records import Records, StoredRecord
 from covrr_utils.traces.reading import parse_trace
 from covrr_utils.traces.trace import ReasoningTrace
 

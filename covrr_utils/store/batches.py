@@ -68,7 +68,8 @@ def fill(
     KeyboardInterrupt
         As it came, after a word on what is stored and how to go on.
     """
-    missing = [item for item in work if item.stored not in collection]
+    lacking = set(collection.missing(item.stored for item in work))
+    missing = [item for item in work if item.stored in lacking]
     if not missing:
         return
     done = 0
@@ -95,7 +96,7 @@ def fill(
                 )
                 size, done = min(size, fits), done + len(batch)
                 bar.update(len(batch))
-                if done == len(batch):
+                if done == len(batch) < len(missing):
                     _estimate(
                         collection,
                         len(batch),

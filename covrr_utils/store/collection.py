@@ -3,36 +3,36 @@ loses at most the shard in flight.
 
 A `Collection` is a folder named by the hash of its key (backbone weights, prompt, sampling,
 decoding, strategy, ...). Shards are written beside and renamed, then announced by one line at the
-end of ``journal.jsonl``: a shard that no line announces does not exist, and a line that was cut off
-is not there. Adding a shard costs the same however many there are; reading maps shards into memory
-and makes one description at a time, so that neither writing nor pooling needs the whole gallery in
-memory.
+end of ``journal.jsonl``. Adding a shard costs the same however many there are; reading makes one
+description at a time and keeps no file open, so that neither writing nor pooling needs the whole
+gallery in memory. Opening and reading write nothing.
+
+A shard that is damaged or gone costs its own descriptions: `Collection.missing` finds it by its
+checksum, sets it aside and names its ids, so that they are computed again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from covrr_utils import paths
-from covrr_utils.backbones.description import Description, Failure, Record
-from covrr_utils.files import FileError, digest, locked, write_atomically, writing
+from tqdm import tqdm
+
+from covrr_utils import files, paths
+from covrr_utils.backbones.description import Failure, Record
+from covrr_utils.store.index import Index
+from covrr_utils.store.journal import Announced, Failed, Journal, Line, SetAside, Skipped
+from covrr_utils.store.records import Records
+from covrr_utils.store.repair import KEY, StoreError, check_key, fault, unannounced
 from covrr_utils.store.shards import Shard, pack
 
-JOURNAL, KEY = "journal.jsonl", "key.json"
+JOURNAL = "journal.jsonl"
 
-OPEN_SHARDS = 256  # how many shards' texts are kept in memory; their states stay on disk
-
-
-class StoreError(FileError):
-    """A shard or journal that is damaged; the message names it."""
+KEPT_SHARDS = 256  # how many shards' texts are kept in memory; their states stay on disk
 
 
 class Store:
@@ -41,32 +41,71 @@ class Store:
     def __init__(self, root: Path):
         self.root = Path(root)
 
-    def collection(self, kind: str, key: Mapping[str, object]) -> Collection:
+    def collection(
+        self, kind: str, key: Mapping[str, object], older: Mapping[str, object] | None = None
+    ) -> Collection:
         """The collection of ``kind`` (``gallery``, ``queries``) for exactly this key; made when it
         is first written.
+
+        ``older`` is the key under which an earlier version of the workbook stored the very same
+        descriptions; give it only where nothing that decides them differs. What was stored under
+        it is used, and added to, while there is nothing under ``key``.
         """
-        return Collection(self.root / kind / digest(key), key)
+        folder = self.root / kind / files.digest(key)
+        if older is not None and not (folder / JOURNAL).exists():
+            earlier = self.root / kind / files.digest(older)
+            if (earlier / JOURNAL).exists():
+                return Collection(earlier, older)
+        return Collection(folder, key)
 
 
 class Collection:
-    """Records under one key. ``ids`` are known at once; descriptions are read when asked for."""
+    """Records under one key. ``ids`` are known at once; descriptions are read when asked for.
+
+    Raises
+    ------
+    StoreError
+        If the folder belongs to another key.
+    FileError
+        If it cannot be read.
+    """
 
     def __init__(self, folder: Path, key: Mapping[str, object]):
         self.folder, self.key = folder, dict(key)
-        # id -> (the line that announced its shard, its row there)
-        self._places: dict[str, tuple[dict, int]] = {}
-        self._failures: dict[str, Failure] = {}
-        self._read_to = 0  # bytes of the journal that are known
-        self._open: OrderedDict[str, Shard] = OrderedDict()
-        self._checked: set[str] = set()
-        self._check_key()
+        self._journal = Journal(folder / JOURNAL)
+        self._index = Index()
+        self._texts: OrderedDict[str, Shard] = OrderedDict()
+        self._last: Shard | None = None  # whose record was read last
+        self._intact: set[str] = set()  # names of shards whose checksum was right in this process
+        check_key(folder)
         self._refresh()
 
     def __contains__(self, id_: str) -> bool:
-        return id_ in self._places
+        return id_ in self._index.places
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._index.places)
+
+    def missing(self, ids: Iterable[str]) -> list[str]:
+        """Those of ``ids`` that are not stored, or not intact: what is to be computed.
+
+        The checksum of every shard that holds one of the others is verified, once per process. A
+        shard that is damaged or gone is set aside and named on standard error; the rest stays. A
+        shard that was written, but that no line of the journal announces, is taken up again.
+
+        Raises
+        ------
+        FileError
+            If a shard cannot be read: whether it is damaged is not known then.
+        """
+        ids = list(dict.fromkeys(ids))
+        lines = dict.fromkeys(self._index.places[id_][0] for id_ in ids if id_ in self)
+        bar = tqdm(lines, "checking what is stored", unit="shard", delay=2, leave=False)
+        if faulty := [line for line in bar if self._fault(line)]:
+            self._set_aside(faulty)
+        if any(id_ not in self for id_ in ids):
+            self._take_up()
+        return [id_ for id_ in ids if id_ not in self]
 
     def add(self, records: Iterable[Record]) -> None:
         """Write one shard: states as float16 (about three decimal digits), all else exactly.
@@ -79,47 +118,47 @@ class Collection:
         ------
         ValueError
             If states do not fit float16 or are not finite, or an id is already stored.
-        DiskFull
-            If the disk is full; nothing of this shard is stored then, and all that was stays.
+        FileError
+            If the file system refuses; nothing of this shard is stored then, and all that was
+            stays. `covrr_utils.files.DiskFull` where the disk is full.
         """
         records = list(records)
         if not records:
             return
-        ids = [record.id for record in records]
+        ids = tuple(record.id for record in records)
         if known := [id_ for id_ in ids if id_ in self]:
             raise ValueError(f"{known[0]!r} is already stored under this key")
         if twice := [id_ for id_ in ids if ids.count(id_) > 1]:
             raise ValueError(f"{twice[0]!r} is given twice; a collection holds each id once")
-        blob = pack(records)
+        blob = pack(records, self.folder.name)
         sha256 = hashlib.sha256(blob).hexdigest()
-        name = f"{sha256[:16]}.safetensors"
+        line = Announced(f"{sha256[:16]}.safetensors", sha256, ids)
         with self._writing():
-            write_atomically(self.folder / name, blob)
-            self._append({"shard": name, "sha256": sha256, "ids": ids})
+            files.write_atomically(self.folder / line.shard, blob)
+            self._append(line)
+        self._intact.add(line.shard)
 
     def record_failures(self, failures: Iterable[Failure]) -> None:
-        """Remember what failed (an id's newest entry counts); the next run tries these again."""
-        lines = [asdict(failure) for failure in failures]
-        if lines:
-            with self._writing():
-                self._append({"failures": lines})
+        """Remember what failed (the newest word on an id counts); the next run tries these again.
+
+        What is known already is not written again. Where the store cannot be written, that is
+        said, and the failures are remembered in this process.
+        """
+        new = Failed(tuple(f for f in failures if self._index.failures.get(f.id) != f))
+        if new.failures:
+            self._note([new])
 
     def failures(self) -> dict[str, Failure]:
         """What failed and has not succeeded since, by id."""
-        return dict(self._failures)
+        return dict(self._index.failures)
 
     def records(self, names: Mapping[str, str] | None = None) -> Records:
         """The stored records, read when asked for. ``names``: id -> stored id, to give them other
         ids (those not stored are left out).
         """
-        return Records(
-            self,
-            (
-                {id_: id_ for id_ in self._places}
-                if names is None
-                else {i: n for i, n in names.items() if n in self}
-            ),
-        )
+        if names is None:
+            names = {id_: id_ for id_ in self._index.places}
+        return Records(self, {id_: name for id_, name in names.items() if name in self})
 
     def record(self, name: str) -> Record:
         """One stored record, its token states among it.
@@ -129,10 +168,18 @@ class Collection:
         KeyError
             If there is none of that id.
         StoreError
-            If its shard is missing or damaged.
+            If its shard is damaged or gone; it is set aside then.
+        FileError
+            If its shard cannot be read.
         """
         shard, row = self._located(name)
-        return shard.record(row)
+        with files.reading(shard.path):
+            if shard is self._last:  # one record after the other, as in a pass over all of them
+                shard.keep_whole()
+            elif self._last is not None:
+                self._last.let_go()
+            self._last = shard
+            return shard.record(row)
 
     def head(self, name: str) -> dict:
         """What is written of a stored record beside its arrays: ``text``, ``tokens``, ``ended`` and
@@ -142,169 +189,101 @@ class Collection:
         return shard.lines[row]
 
     def _located(self, name: str) -> tuple[Shard, int]:
-        """The shard that holds a record, opened, and the record's row in it."""
-        line, row = self._places[name]
-        shard = self._open.get(line["shard"])
+        """The intact shard that holds a record, with its texts, and the record's row in it."""
+        line, row = self._index.places[name]
+        if self._fault(line):
+            self._set_aside([line])
+            if name not in self:
+                raise StoreError(
+                    f"{paths.relative(self.folder / line.shard)} is damaged or gone; run the same"
+                    f" command again: its {len(line.ids)} descriptions are computed again, and the"
+                    " rest stays"
+                )
+            return self._located(name)  # another process has computed it again
+        shard = self._texts.get(line.shard)
         if shard is None:
-            shard = self._open[line["shard"]] = self._shard(line)
-        self._open.move_to_end(line["shard"])
-        while len(self._open) > OPEN_SHARDS:
-            self._open.popitem(last=False)
+            with files.reading(self.folder / line.shard):
+                shard = self._texts[line.shard] = Shard(self.folder / line.shard)
+        self._texts.move_to_end(line.shard)
+        while len(self._texts) > KEPT_SHARDS:
+            self._texts.popitem(last=False)
         return shard, row
 
-    def _shard(self, line: dict) -> Shard:
-        """Open a shard; its checksum is verified once per process."""
-        path = self.folder / line["shard"]
+    def _fault(self, line: Announced) -> str | None:
+        """As `covrr_utils.store.repair.fault`; an intact shard is looked at once per process."""
+        if line.shard in self._intact:
+            return None
+        why = fault(self.folder, line)
+        if why is None:
+            self._intact.add(line.shard)
+        return why
+
+    def _set_aside(self, lines: Iterable[Announced]) -> None:
+        """Rename these shards and forget their records, except what another process has put right
+        meanwhile. In a store that cannot be written they are forgotten in this process alone.
+        """
         try:
-            if line["shard"] not in self._checked:
-                with open(path, "rb") as file:
-                    if hashlib.file_digest(file, "sha256").hexdigest() != line["sha256"]:
-                        raise ValueError("another checksum than when it was written")
-                self._checked.add(line["shard"])
-            return Shard(path)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            shown = paths.relative(self.folder)
-            raise StoreError(
-                f"{paths.relative(path)}: missing or damaged shard; delete {shown} to compute it"
-                f" again ({error})"
-            ) from error
+            with self._writing():
+                for line in lines:
+                    if self._index.announced.get(line.shard) == line and (why := self._fault(line)):
+                        path = self.folder / line.shard
+                        fate = files.set_aside(path) if path.exists() else ""
+                        files.say(
+                            f"{paths.relative(path)} is lost ({why}){fate}. Its {len(line.ids)}"
+                            f" descriptions are to be computed again; the other"
+                            f" {len(self) - len(line.ids)} stay"
+                        )
+                        self._append(SetAside(line.shard))
+        except files.FileError as error:
+            files.say(f"{error}. The damaged shards are left out")
+            for line in lines:
+                self._apply(SetAside(line.shard))
+
+    def _take_up(self) -> None:
+        """Announce shards that are there and that no line announces (any more)."""
+        lines: list[Line] = [*unannounced(self.folder, self._index.announced)]
+        if damaged := self._journal.damaged:
+            files.say(
+                f"{paths.relative(self.folder / JOURNAL)}: {len(damaged)} lines are damaged. What"
+                " they announced is taken up again where its shard tells its key, and computed"
+                " again otherwise"
+            )
+            lines.append(Skipped(tuple(sorted(damaged))))
+        if lines:
+            self._note(lines)
+
+    def _note(self, lines: Iterable[Line]) -> None:
+        """Append lines to the journal; where that is refused, they hold in this process alone."""
+        try:
+            with self._writing():
+                for line in lines:
+                    self._append(line)
+        except files.FileError as error:
+            files.say(str(error))
+            for line in lines:
+                self._apply(line)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """One writer at a time: what another process has added meanwhile is read before, and a line
-        that was cut off is removed.
-        """
-        with locked(self.folder / ".lock"), writing(self.folder):
-            if not (self.folder / KEY).exists():
-                write_atomically(
-                    self.folder / KEY, json.dumps(self.key, ensure_ascii=False, indent=1).encode()
-                )
+        """One writer at a time: what another process has added meanwhile is read before."""
+        with files.locked(self.folder / ".lock"), files.writing(self.folder):
+            files.write_atomically(
+                self.folder / KEY, json.dumps(self.key, ensure_ascii=False, indent=1).encode()
+            )
             self._refresh()
             yield
 
-    def _append(self, line: dict) -> None:
-        """Announce: one line at the end of the journal, flushed to disk."""
-        with open(
-            self.folder / JOURNAL, "r+b" if (self.folder / JOURNAL).exists() else "w+b"
-        ) as file:
-            file.truncate(self._read_to)  # cuts off what a killed process left half written
-            file.seek(self._read_to)
-            try:
-                file.write(_line(line))
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError:
-                file.truncate(self._read_to)
-                raise
-            self._read_to = file.tell()
+    def _append(self, line: Line) -> None:
+        self._journal.append(line)
         self._apply(line)
 
     def _refresh(self) -> None:
         """Read what the journal says since the last time."""
-        path = self.folder / JOURNAL
-        if not path.exists():
-            return
-        with open(path, "rb") as file:
-            file.seek(self._read_to)
-            text = file.read()
-        lines = text.split(b"\n")
-        for number, raw in enumerate(lines[:-1]):
-            try:
-                line = _parsed(raw)
-                self._apply(line)
-            except (ValueError, KeyError, TypeError) as error:
-                if number == len(lines) - 2:
-                    return  # the last line, cut off in writing: it never was
-                where = paths.relative(path)
-                raise StoreError(
-                    f"{where}: damaged journal ({error}); delete its folder to compute it again"
-                ) from error
-            self._read_to += len(raw) + 1
+        for line in self._journal.news():
+            self._apply(line)
 
-    def _apply(self, line: dict) -> None:
-        if "failures" in line:
-            self._failures |= {
-                failure["id"]: Failure(**failure)
-                for failure in line["failures"]
-                if failure["id"] not in self._places
-            }
-            return
-        for row, id_ in enumerate(line["ids"]):
-            self._places.setdefault(id_, (line, row))
-            self._failures.pop(id_, None)
-
-    def _check_key(self) -> None:
-        """The folder's key must be this one: a renamed or edited folder never lends its vectors to
-        another key.
-        """
-        path = self.folder / KEY
-        if not path.exists():
-            if (self.folder / JOURNAL).exists():
-                raise StoreError(
-                    f"{paths.relative(path)}: missing beside a journal; delete its folder to"
-                    " compute it again"
-                )
-            return
-        try:
-            found = digest(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
-            raise StoreError(
-                f"{paths.relative(path)}: damaged ({error}); delete its folder to compute it again"
-            ) from error
-        if found != self.folder.name:
-            raise StoreError(
-                f"{paths.relative(path)}: belongs to another key; delete its folder to compute it"
-                " again"
-            )
-
-
-@dataclass(frozen=True)
-class StoredRecord:
-    """A record in the store: what is written of it is at hand, its token states are read from disk
-    each time that ``description`` is asked for, and not kept.
-    """
-
-    id: str
-    text: str
-    ended: bool
-    extra: dict = field(repr=False)
-    collection: Collection = field(repr=False)
-    stored: str = field(repr=False)
-
-    @property
-    def description(self) -> Description:
-        """The description with its token states."""
-        return self.collection.record(self.stored).description
-
-
-class Records(Mapping[str, StoredRecord]):
-    """Stored records by id, each made from the mapped shard when it is asked for, and not kept."""
-
-    def __init__(self, collection: Collection, names: Mapping[str, str]):
-        self._collection, self._names = collection, dict(names)
-
-    def __getitem__(self, id_: str) -> StoredRecord:
-        name = self._names[id_]
-        head = self._collection.head(name)
-        return StoredRecord(
-            id_, head["text"], head["ended"], dict(head["extra"]), self._collection, name
-        )
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-
-def _line(line: dict) -> bytes:
-    """A journal line: checksum, space, json, newline."""
-    text = json.dumps(line).encode()
-    return b"%08x %s\n" % (zlib.crc32(text), text)
-
-
-def _parsed(raw: bytes) -> dict:
-    checksum, _, text = raw.partition(b" ")
-    if not text or f"{zlib.crc32(text):08x}".encode() != checksum:
-        raise ValueError("a line does not agree with its checksum")
-    return json.loads(text)
+    def _apply(self, line: Line) -> None:
+        self._index.apply(line)
+        if isinstance(line, SetAside):
+            self._intact.discard(line.set_aside)
+            self._texts.pop(line.set_aside, None)

@@ -10,7 +10,7 @@ from covrr_utils.experiments.config import RunConfig, UnknownParameter
 from covrr_utils.experiments.results import load_results
 from covrr_utils.experiments.run import Run
 from covrr_utils.reasoning import strategies
-from covrr_utils.store.collection import StoredRecord
+from covrr_utils.store.records import StoredRecord
 
 
 def run_on(benchmark, **options):

@@ -6,7 +6,7 @@ import pytest
 
 from covrr_utils.backbones.description import Failure, Record
 from covrr_utils.files import DiskFull
-from covrr_utils.store.collection import Store, StoreError
+from covrr_utils.store.collection import Store
 
 KEY = {"prompt": "Describe.", "weights": "abc"}
 
@@ -66,30 +66,6 @@ def test_a_line_that_was_cut_off_never_was(tmp_path, make_description, cut):
     again.add(records(make_description, "b"))
     again.add(records(make_description, "c"))
     assert list(Store(tmp_path).collection("gallery", KEY).records()) == ["a", "b", "c"]
-
-
-def test_damage_is_found_and_named(tmp_path, make_description):
-    collection = Store(tmp_path).collection("gallery", KEY)
-    collection.add(records(make_description, "a"))
-    collection.add(records(make_description, "b"))
-    shard = sorted(collection.folder.glob("*.safetensors"))[0]
-    shard.write_bytes(shard.read_bytes()[:-1])
-    with pytest.raises(StoreError, match=f"{shard.name}: missing or damaged shard; delete"):
-        dict(Store(tmp_path).collection("gallery", KEY).records())
-    journal = collection.folder / "journal.jsonl"
-    good = journal.read_bytes()
-    journal.write_bytes(good.replace(b"shard", b"shord", 1))
-    with pytest.raises(StoreError, match="damaged journal"):
-        Store(tmp_path).collection("gallery", KEY)
-    journal.write_bytes(good)
-    key = collection.folder / "key.json"
-    for text, message in (("{", "damaged"), ('{"other": 1}', "belongs to another key")):
-        key.write_text(text)
-        with pytest.raises(StoreError, match=message):
-            Store(tmp_path).collection("gallery", KEY)
-    key.unlink()
-    with pytest.raises(StoreError, match="missing beside a journal"):
-        Store(tmp_path).collection("gallery", KEY)
 
 
 def test_two_writers_keep_each_others_shards(tmp_path, make_description):
