@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -20,7 +21,7 @@ from tqdm import tqdm
 from covrr_utils import paths
 from covrr_utils.backbones.backbone import Backbone
 from covrr_utils.backbones.generation import Generation, Prompt
-from covrr_utils.files import digest, write_atomically
+from covrr_utils.files import digest, read_or_set_aside, write_atomically
 from covrr_utils.judging.judges import Case, Verdict
 from covrr_utils.judging.rubric import RUBRIC_VERSION, Rubric, rubric_prompt, rubric_schema
 from covrr_utils.video.clips import Clip, ClipError
@@ -66,11 +67,11 @@ class ModelJudge:
         score.
         """
         files = {case.id: self.folder / f"{self._key(case)}.json" for case in cases}
-        found = {
-            case.id: _verdict(case.id, files[case.id].read_text(encoding="utf-8"))
-            for case in cases
-            if files[case.id].is_file()
-        }
+        found = {}
+        for case in cases:
+            kept = read_or_set_aside(files[case.id], partial(_kept_verdict, case.id))
+            if kept is not None:
+                found[case.id] = kept
         missing = [case for case in cases if case.id not in found]
         for start in tqdm(
             range(0, len(missing), self.batch), desc=self.name, disable=not missing, mininterval=1
@@ -82,7 +83,6 @@ class ModelJudge:
                     continue
                 found[case.id] = _verdict(case.id, answer)
                 if found[case.id].score is not None:
-                    self.folder.mkdir(parents=True, exist_ok=True)
                     write_atomically(files[case.id], answer.encode())
         return [found[case.id] for case in cases]
 
@@ -101,6 +101,16 @@ class ModelJudge:
 def prompt_of(case: Case) -> str:
     """The rubric's prompt for one case."""
     return rubric_prompt(case.edit, case.trace.text(), case.before, case.after)
+
+
+def _kept_verdict(id_: str, blob: bytes) -> Verdict:
+    """The verdict in an answer that was kept; only answers with a score are, so that one without
+    was damaged since.
+    """
+    verdict = _verdict(id_, blob.decode())
+    if verdict.score is None:
+        raise ValueError("no answer to the rubric")
+    return verdict
 
 
 def _verdict(id_: str, answer: str) -> Verdict:

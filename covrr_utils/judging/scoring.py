@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from covrr_utils import paths
 from covrr_utils.experiments.places import file_name, name_parts
 from covrr_utils.experiments.run import Run
-from covrr_utils.files import write_json
+from covrr_utils.files import read_or_set_aside, write_json
 from covrr_utils.judging.judges import Case, Judge, Verdict
 from covrr_utils.retrieval import metrics
 
@@ -185,14 +185,23 @@ def save_score(score: Score, run: Run) -> Path:
 
 def load_scores(folder: Path | None = None) -> list[dict]:
     """Every stored score below ``folder`` (default: ``runs/``) without its verdicts, with its
-    benchmark's name, in path order.
+    benchmark's name, in path order. A damaged file is named and set aside.
     """
     found = []
     for path in sorted((folder or paths.runs_dir()).glob("*/*/quality/score__*.json")):
-        data = json.loads(path.read_text(encoding="utf-8"))
-        data.pop("verdicts")
-        found.append({"benchmark": path.parents[2].name, **data})
+        if (data := read_or_set_aside(path, _without_verdicts)) is not None:
+            found.append({"benchmark": path.parents[2].name, **data})
     return found
+
+
+def _without_verdicts(blob: bytes) -> dict:
+    """Everything that a score's file says but its verdicts."""
+    data = json.loads(blob)
+    del data["verdicts"]
+    needed = {entry.name for entry in fields(Score) if entry.default is entry.default_factory}
+    if missing := needed - data.keys():
+        raise ValueError(f"no score: it lacks {min(missing)!r}")
+    return data
 
 
 def agreement(first: Score, second: Score) -> dict[str, float | int | str]:
