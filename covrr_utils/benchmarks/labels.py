@@ -65,7 +65,8 @@ def read_labels(path: Path, layout: str | None = None) -> list[Triplet]:
     """
     where = paths.relative(path)
     layout, sections = label_sections(path, layout)
-    names = {key: column for column, key in CSV_KEYS.items()} if layout in CSV_COLUMNS else None
+    columns = CSV_COLUMNS.get(layout, ())
+    names = {CSV_KEYS[column]: column for column in columns if column in CSV_KEYS} or None
     several, triplets = len(sections) > 1, []
     for section, rows in sections:
         used: set[str] = set()
@@ -211,10 +212,11 @@ def _csv(text: str, where: str, layout: str | None) -> tuple[str, Sections]:
         columns = [name.strip() for name in next(reader, [])]
         if twice := [name for name in columns if name and columns.count(name) > 1]:
             raise LabelError(f"{where}: column {twice[0]!r} occurs more than once in the header")
-        if missing := [name for name in CSV_COLUMNS[layout or DENSE_CSV] if name not in columns]:
+        told = next((key for key, all_ in CSV_COLUMNS.items() if set(all_) <= set(columns)), None)
+        expected = CSV_COLUMNS[layout or told or DENSE_CSV]
+        if missing := [name for name in expected if name not in columns]:
             raise LabelError(
-                f"{where}: column {missing[0]!r} is missing; expected"
-                f" {', '.join(CSV_COLUMNS[layout or DENSE_CSV])}, found"
+                f"{where}: column {missing[0]!r} is missing; expected {', '.join(expected)}, found"
                 f" {in_one_line(columns) or 'no header'}"
             )
         for number, cells in enumerate(line for line in reader if line):
@@ -234,7 +236,7 @@ def _csv(text: str, where: str, layout: str | None) -> tuple[str, Sections]:
             rows.append(row)
     except csv.Error as error:
         raise LabelError(f"{where}, line {reader.line_num}: not valid CSV ({error})") from error
-    return WEBVID_CSV if set(CSV_COLUMNS[WEBVID_CSV]) <= set(columns) else DENSE_CSV, [("", rows)]
+    return told or DENSE_CSV, [("", rows)]
 
 
 def _scores(cell: str, where: str) -> list[float]:
