@@ -7,11 +7,13 @@ The processor receives frames *and* metadata: handed a path, or frames without m
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
+
+from covrr_utils.video.scaling import PixelBudget
 
 if TYPE_CHECKING:
     from transformers.video_utils import VideoMetadata
@@ -26,6 +28,7 @@ CAUSES = (
     "not decodable",
     "truncated",
     "damaged",
+    "unusable size",
     "too short",
     "too large",
     "decoder hung",
@@ -50,13 +53,16 @@ class Sampling:
     """How frames are taken from a video: either ``fps`` frames per second or ``num_frames`` in all,
     evenly spread.
 
-    ``min_frames`` and ``max_frames`` bound the count when it follows from ``fps``.
+    ``min_frames`` and ``max_frames`` bound the count when it follows from ``fps``. With the
+    ``budget`` of a processor, large frames are scaled at once to the size at which the model sees
+    them; as the processor would do the same, that is no part of what a sampling says (`to_dict`).
     """
 
     fps: float | None = None
     num_frames: int | None = None
     min_frames: int = 4
     max_frames: int = 768
+    budget: PixelBudget | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if (self.fps is None) == (self.num_frames is None):
@@ -77,7 +83,8 @@ class Sampling:
         return np.linspace(0, total - 1, count).round().astype(np.int64)
 
     def to_dict(self) -> dict[str, object]:
-        return asdict(self)
+        """What decides the frames, for store keys and results."""
+        return {name: value for name, value in asdict(self).items() if name != "budget"}
 
 
 @dataclass
@@ -92,6 +99,13 @@ class Clip:
     def times(self) -> Float[np.ndarray, " taken"]:
         """Seconds after the first frame of the video at which the frames stand."""
         return np.asarray(self.metadata.frames_indices) / self.metadata.fps
+
+    def paired(self) -> Clip:
+        """The clip as a processor takes it: a single frame twice, as a temporal patch holds two."""
+        if len(self.frames) > 1:
+            return self
+        twice = replace(self.metadata, frames_indices=[*(self.metadata.frames_indices or [0])] * 2)
+        return Clip(self.id, self.frames.repeat(2, axis=0), twice)
 
 
 @dataclass
@@ -108,13 +122,14 @@ class Decoded:
     total: int
     fps: float
     reader: str
+    size: tuple[int, int]  # height and width in the file; large frames are scaled down at once
 
 
 def as_clip(decoded: Decoded, id: str) -> Clip:
     """Decoded frames with the metadata from which the processor takes timestamps."""
     from transformers.video_utils import VideoMetadata
 
-    height, width = decoded.frames.shape[1:3]
+    height, width = decoded.size
     return Clip(
         id,
         decoded.frames,

@@ -19,6 +19,7 @@ import numpy as np
 
 from covrr_utils import paths
 from covrr_utils.video.clips import ClipError
+from covrr_utils.video.packets import Entry, is_plain, unit_width
 from covrr_utils.video.timeline import Timeline, timeline
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Contents:
     says that packets and frames correspond one to one in the simplest way, which `decord` needs.
     """
 
+    size: tuple[int, int]  # height and width of an upright frame
     tick: Fraction
     rates: tuple[Fraction | None, ...]
     counted: bool
@@ -118,23 +120,23 @@ def survey(path: Path) -> Contents:
                 " download it again",
             )
         _check_whole(shown, packets, expected, complaints, _promised(container, stream), end)
-        upright = first is not None and matrix(first) is None
-        plain = upright and "mp4" in formats and _plain(stream, packets)
+        size, upright = _size(stream, first)
+        plain = upright and "mp4" in formats and is_plain(stream, packets)
         order = np.argsort([packet.stamp or 0 for packet in packets], kind="stable")
         keys = tuple(place for place, number in enumerate(order) if packets[number].key)
-        return Contents(tick, rates, counted, expected, plain, keys)
+        return Contents(size, tick, rates, counted, expected, plain, keys)
 
 
 def _read(
     container: InputContainer, stream: VideoStream, shown: str
-) -> tuple[list[_Entry], float, VideoFrame | None]:
+) -> tuple[list[Entry], float, VideoFrame | None]:
     """The packets of the video, the second at which the last packet of any stream ends, and the
     first frame (None if it cannot be decoded).
     """
     import av
 
-    packets: list[_Entry] = []
-    end, tried, width = 0.0, False, _unit_width(stream)
+    packets: list[Entry] = []
+    end, tried, width = 0.0, False, unit_width(stream)
     first: VideoFrame | None = None
     try:
         for packet in container.demux():
@@ -143,7 +145,7 @@ def _read(
             end = max(end, _end(packet))
             if packet.stream_index != stream.index:
                 continue
-            packets.append(_Entry.of(packet, width))
+            packets.append(Entry.of(packet, width))
             if not tried:
                 try:
                     pictures = stream.decode(packet)
@@ -159,84 +161,6 @@ def _read(
             " again",
         ) from error
     return packets, end, first
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """What is kept of a packet."""
-
-    stamp: int | None
-    order: int | None
-    size: int
-    key: bool
-    discard: bool
-    corrupt: bool
-    instant: bool  # an H.264 picture at which decoding can begin without any other
-
-    @classmethod
-    def of(cls, packet: Packet, width: int | None) -> _Entry:
-        """``width``: bytes of the length before every unit of H.264 or H.265, where they are
-        chained by lengths.
-        """
-        kinds = [] if width is None or not packet.size else _units(bytes(packet), width)
-        return cls(
-            packet.pts,
-            packet.dts,
-            packet.size,
-            packet.is_keyframe,
-            packet.is_discard,
-            packet.is_corrupt or kinds is None,
-            kinds is not None and 5 in kinds,
-        )
-
-
-def _unit_width(stream: VideoStream) -> int | None:
-    """Bytes of the length before every unit of H.264 or H.265 in mp4 and Matroska, else None."""
-    extra = bytes(stream.codec_context.extradata or b"")
-    place = {"h264": 4, "hevc": 21}.get(stream.codec_context.name)
-    if place is None or len(extra) <= place or extra[0] != 1:
-        return None
-    return (extra[place] & 3) + 1
-
-
-def _units(data: bytes, width: int) -> list[int] | None:
-    """The H.264 kinds of the units in a packet; None if their lengths do not add up to it, or one
-    holds bytes that no encoder writes (three zeros: a block that was never filled).
-    """
-    place, kinds = 0, []
-    while place + width < len(data):
-        begin = place + width
-        place = begin + int.from_bytes(data[place:begin], "big")
-        unit = data[begin:place].rstrip(b"\0")
-        if not unit or place > len(data) or b"\0\0\0" in unit:
-            return None
-        kinds.append(unit[0] & 31)
-    return None if any(data[place:]) else kinds
-
-
-def _plain(stream: VideoStream, packets: list[_Entry]) -> bool:
-    """Whether the packets are those of an H.264 mp4 in which every frame can be found by counting
-    from the key frame before it: all stamps there and different, from zero on, nothing discarded,
-    and every group of pictures closed.
-    """
-    stamps = [packet.stamp for packet in packets if packet.stamp is not None]
-    if (
-        stream.codec.name not in ("h264", "libx264")
-        or stream.codec_context.pix_fmt != "yuv420p"
-        or len(set(stamps)) < len(packets)
-        or any(packet.discard or packet.corrupt or not packet.size for packet in packets)
-        or min(stamps) != 0
-        or not packets[0].key
-    ):
-        return False
-    earlier, later = np.maximum.accumulate(stamps), np.minimum.accumulate(stamps[::-1])[::-1]
-    return all(
-        packet.instant
-        and later[place] == stamps[place]
-        and (place == 0 or earlier[place - 1] < stamps[place])
-        for place, packet in enumerate(packets)
-        if packet.key
-    )
 
 
 def _expected(
@@ -266,7 +190,7 @@ def _promised(container: InputContainer, stream: VideoStream) -> float | None:
 
 def _check_whole(
     shown: str,
-    packets: list[_Entry],
+    packets: list[Entry],
     expected: Timeline | None,
     complaints: list[str],
     promised: float | None,
@@ -299,6 +223,16 @@ def _end(packet: Packet) -> float:
     if stamp is None or packet.time_base is None:
         return 0.0
     return float((stamp + (packet.duration or 0)) * packet.time_base)
+
+
+def _size(stream: VideoStream, first: VideoFrame | None) -> tuple[tuple[int, int], bool]:
+    """Height and width of a frame as it is shown, and whether it is shown as it is stored."""
+    if first is None:
+        return (stream.codec_context.height, stream.codec_context.width), False
+    turned = matrix(first)
+    lying = turned is not None and turned[0] == 0 == turned[3]
+    size = (first.width, first.height) if lying else (first.height, first.width)
+    return size, turned is None
 
 
 def matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:

@@ -2,9 +2,7 @@
 clip, not the run.
 
 `Decoder.submit` gives a future, so that the next clips are decoded while the model works;
-`read_clip` waits for one clip. The other end of the pipe is `serve`: it reads one request per line
-and answers with a line of json and the frames' bytes. That process imports nothing from the folder
-in which the user works.
+`read_clip` waits for one clip. The other end of the pipe is `covrr_utils.video.serving`.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ import sys
 import tempfile
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from io import BufferedReader, BufferedWriter
 from pathlib import Path
 from typing import IO
@@ -27,11 +25,9 @@ import numpy as np
 
 from covrr_utils import paths
 from covrr_utils.video.clips import Clip, ClipError, Decoded, Sampling, as_clip
-from covrr_utils.video.readers import decode
+from covrr_utils.video.serving import request
 
 SECONDS = 120.0  # for one clip
-
-MEMORY = 8 * 1024**3  # bytes of address space of a decoding process, where the system can limit it
 
 
 # what a decoding process runs: the standard library first, then the places where the parent finds
@@ -45,7 +41,7 @@ spec = importlib.util.spec_from_file_location(
 )
 sys.modules["covrr_utils"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(sys.modules["covrr_utils"])
-from covrr_utils.video.decoder import serve
+from covrr_utils.video.serving import serve
 serve()
 """
 
@@ -140,10 +136,10 @@ class Decoder:
 
         timer = threading.Timer(self.seconds, stop)
         timer.start()
-        frames = np.empty(0, np.uint8)
+        frames, room = np.empty(0, np.uint8), True
         try:
-            request = {"path": str(path), "sampling": asdict(sampling)}
-            process.requests.write(json.dumps(request).encode() + b"\n")
+            asked = json.dumps(request(path, sampling))
+            process.requests.write(asked.encode() + b"\n")
             process.requests.flush()
             answer = json.loads(process.answers.readline() or b"null")
             if answer and "cause" not in answer:
@@ -152,6 +148,8 @@ class Decoder:
                     answer = None
         except (OSError, ValueError):  # the pipe broke in the middle of a request or an answer
             answer = None
+        except MemoryError:
+            answer, room = None, False
         finally:
             timer.cancel()
         shown = paths.relative(path)
@@ -162,6 +160,12 @@ class Decoder:
                     "decoder hung",
                     f"{shown}: the decoder did not answer within {self.seconds:g} s and was"
                     " stopped",
+                )
+            if not room:
+                raise ClipError(
+                    "too large",
+                    f"{shown}: its frames do not fit into the memory that is left; sample fewer"
+                    " frames, or take a smaller batch size, and run the same again",
                 )
             words = process.last_words()
             raise ClipError(
@@ -178,6 +182,7 @@ class Decoder:
             answer["total"],
             answer["fps"],
             answer["reader"],
+            tuple(answer["size"]),
         )
 
 
@@ -199,44 +204,3 @@ def read_clip(path: Path, sampling: Sampling, id: str | None = None) -> Clip:
     """
     path = Path(path)
     return as_clip(shared().submit(path, sampling).result(), path.stem if id is None else id)
-
-
-def serve() -> None:
-    """Answer requests until the pipe is closed.
-
-    What libraries print goes to standard error, not into an answer.
-    """
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    try:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    except (ImportError, ValueError):
-        pass  # a system without this limit: the time limit is left
-    for line in sys.stdin.buffer:
-        request = json.loads(line)
-        try:
-            decoded = decode(Path(request["path"]), Sampling(**request["sampling"]))
-        except ClipError as error:
-            answers.write(
-                json.dumps({"cause": error.cause, "message": str(error)}).encode() + b"\n"
-            )
-        except MemoryError:
-            message = (
-                f"{paths.relative(Path(request['path']))}: its frames do not fit into"
-                f" {MEMORY // 1024**3} GiB; sample fewer, or scale it down"
-            )
-            answers.write(json.dumps({"cause": "too large", "message": message}).encode() + b"\n")
-        else:
-            head = {
-                "shape": decoded.frames.shape,
-                "indices": decoded.indices.tolist(),
-                "total": decoded.total,
-                "fps": decoded.fps,
-                "reader": decoded.reader,
-            }
-            answers.write(
-                json.dumps(head).encode() + b"\n" + np.ascontiguousarray(decoded.frames).data
-            )
-        answers.flush()

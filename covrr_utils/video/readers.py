@@ -7,7 +7,6 @@ Whichever reads it, a frame is the one that a player shows at its stated time.
 from __future__ import annotations
 
 import os
-import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,14 +18,20 @@ import numpy as np
 from jaxtyping import UInt8
 
 from covrr_utils import paths
+from covrr_utils.video.access import check_file, unreadable
 from covrr_utils.video.clips import AV, DECORD, ClipError, Decoded, Sampling
 from covrr_utils.video.containers import Contents, matrix, opened, reason, survey
+from covrr_utils.video.scaling import STEEPEST, scaled
 from covrr_utils.video.timeline import Picked, Timeline, timeline
 
 if TYPE_CHECKING:
     from av import VideoFrame
 
 Frames = UInt8[np.ndarray, "taken height width 3"]
+
+Size = tuple[int, int]  # height, width
+
+TOGETHER = 8  # frames that are decoded before they are scaled
 
 
 def decode(path: Path, sampling: Sampling) -> Decoded:
@@ -40,71 +45,38 @@ def decode(path: Path, sampling: Sampling) -> Decoded:
     check_file(path)
     try:
         contents = survey(path)
+        height, width = contents.size
+        if max(height, width) > STEEPEST * min(height, width):
+            raise ClipError(
+                "unusable size",
+                f"{paths.relative(path)}: the model takes no frames of {width} x {height}: one side"
+                f" is more than {STEEPEST} times as long as the other; crop the video",
+            )
         if contents.plain and contents.expected is not None and len(contents.expected.ticks) > 1:
             picked = contents.expected.pick(sampling)
-            frames = by_decord(path, contents, picked)
+            frames = by_decord(path, contents, picked, _target(sampling, picked, contents))
             if frames is not None:
-                return Decoded(frames, picked.indices, picked.total, picked.fps, DECORD)
+                return Decoded(
+                    frames, picked.indices, picked.total, picked.fps, DECORD, contents.size
+                )
         frames, picked = by_av(path, contents, sampling)
-        return Decoded(frames, picked.indices, picked.total, picked.fps, AV)
+        return Decoded(frames, picked.indices, picked.total, picked.fps, AV, contents.size)
     except OSError as error:
         raise unreadable(path, error) from error
 
 
-def check_file(path: Path) -> None:
-    """Refuse what is no file that can be opened and has bytes.
-
-    Raises
-    ------
-    ClipError
-        With cause "missing", "not a file", "empty file", or as `unreadable`.
-    """
-    shown = paths.relative(path)
-    try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
-            raise ClipError("not a file", f"{shown}: is {kind}; put the video there in its place")
-        with open(path, "rb"):
-            pass
-    except OSError as error:
-        raise unreadable(path, error) from error
-    if found.st_size == 0:
-        raise ClipError("empty file", f"{shown}: the file has no bytes; download it again")
+def _target(sampling: Sampling, picked: Picked, contents: Contents) -> Size | None:
+    """The size to which the frames are scaled as soon as they are decoded; None if they are not."""
+    if sampling.budget is None:
+        return None
+    return sampling.budget.target(len(picked.places), *contents.size)
 
 
-def unreadable(path: Path, error: OSError) -> ClipError:
-    """What the file system says of a file, as a cause and a next step."""
-    import errno
-
-    shown = paths.relative(path)
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return ClipError(
-            "missing",
-            f"{shown}: no such file; put the video there or accept that its triplets count as"
-            " misses",
-        )
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return ClipError(
-            "no permission",
-            f"{shown}: may not be read by this user ({reason(error)}); give read permission to the"
-            " file and to the folders above it",
-        )
-    if error.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ):
-        return ClipError(
-            "impossible name",
-            f"{shown}: the file system allows no such name ({reason(error)}); give the video a"
-            " shorter or plainer id in the labels",
-        )
-    return ClipError(
-        "read error",
-        f"{shown}: the file system could not read it ({reason(error)}); see to the disk or the"
-        " network drive and run the same again",
-    )
-
-
-def by_decord(path: Path, contents: Contents, picked: Picked) -> Frames | None:
-    """The picked frames as decord reads them, in order; None where its answer is not proved.
+def by_decord(
+    path: Path, contents: Contents, picked: Picked, target: Size | None = None
+) -> Frames | None:
+    """The picked frames as decord reads them, in order, scaled to ``target`` where one is given;
+    None where decord's answer is not proved.
 
     Its count, its time stamps and its key frames must be those of the container, and libav must not
     have reported any damage meanwhile: decord itself passes a damaged frame on as a good one.
@@ -123,7 +95,16 @@ def by_decord(path: Path, contents: Contents, picked: Picked) -> Frames | None:
             )
             if not close or tuple(reader.get_key_indices()) != contents.keys:
                 return None
-            frames = reader.get_batch(picked.places.tolist()).asnumpy()
+            places = picked.places.tolist()
+            if target is None:
+                frames = reader.get_batch(places).asnumpy()
+            else:
+                frames = np.concatenate(
+                    [
+                        scaled(reader.get_batch(places[n : n + TOGETHER]).asnumpy(), target)
+                        for n in range(0, len(places), TOGETHER)
+                    ]
+                )
     except (DECORDError, RuntimeError, AssertionError, UnicodeEncodeError):
         return None  # decord2 3.4.0 cannot copy some widths, nor open a name that is no UTF-8
     return None if heard else frames
@@ -164,7 +145,11 @@ def by_av(path: Path, contents: Contents, sampling: Sampling) -> tuple[Frames, P
     shown = paths.relative(path)
     expected = contents.expected
     picked = None if expected is None else expected.pick(sampling)
-    stamps, frames = _pass(path, set() if picked is None else set(picked.places.tolist()))
+    if picked is None:
+        stamps, frames = _pass(path, set(), None)
+    else:
+        target = _target(sampling, picked, contents)
+        stamps, frames = _pass(path, set(picked.places.tolist()), target)
     places, kept = _shown(stamps)
     if len(kept) < 2:
         raise ClipError(
@@ -180,7 +165,8 @@ def by_av(path: Path, contents: Contents, sampling: Sampling) -> tuple[Frames, P
         ) from error
     if expected is None or picked is None or not _same(line, expected) or len(places) < len(stamps):
         picked = line.pick(sampling)
-        _, frames = _pass(path, {places[place] for place in picked.places})
+        target = _target(sampling, picked, contents)
+        _, frames = _pass(path, {places[place] for place in picked.places}, target)
     return np.stack([frames[places[place]] for place in picked.places]), picked
 
 
@@ -201,10 +187,10 @@ def _shown(stamps: list[int | None]) -> tuple[list[int], list[int | None]]:
 
 
 def _pass(
-    path: Path, wanted: set[int]
+    path: Path, wanted: set[int], target: Size | None
 ) -> tuple[list[int | None], dict[int, UInt8[np.ndarray, "height width 3"]]]:
     """The time stamps of all frames, in the order in which they are shown, and the ``wanted``
-    frames by their place in it.
+    frames by their place in it, scaled to ``target`` where one is given.
 
     Raises
     ------
@@ -224,7 +210,8 @@ def _pass(
                 stamps.append(frame.pts)
                 if place in wanted:
                     size = size or (frame.width, frame.height)
-                    found[place] = _upright(frame, size)
+                    pixels = _upright(frame, size)
+                    found[place] = pixels if target is None else scaled(pixels[None], target)[0]
         except (av.FFmpegError, ValueError) as error:
             if isinstance(error, OSError):
                 raise

@@ -10,7 +10,7 @@ from covrr_utils.benchmarks.benchmark import load_benchmark
 from covrr_utils.reasoning import prompts
 from covrr_utils.reasoning.settings import Settings
 from covrr_utils.reasoning.strategies import strategy
-from covrr_utils.video.clips import read_clip
+from covrr_utils.video.decoder import read_clip
 
 FOREIGN = (
     "Replace <|video_pad|> by a mug",
