@@ -26,6 +26,7 @@ from covrr_utils.backbones.generation import Generation, Prompt
 from covrr_utils.backbones.identity import differences, weights_hash
 from covrr_utils.backbones.reading import read
 from covrr_utils.video.clips import Sampling
+from covrr_utils.video.scaling import PixelBudget
 
 if TYPE_CHECKING:
     from transformers import BatchFeature, Qwen3VLForConditionalGeneration, Qwen3VLProcessor
@@ -67,6 +68,7 @@ class Backbone:
             self.sampling = Sampling(fps=video.fps, **bounds)
         else:
             self.sampling = Sampling(num_frames=video.num_frames, **bounds)
+        self.sampling = replace(self.sampling, budget=PixelBudget.of(video))
         habits = model.generation_config
         ends = habits.eos_token_id
         ends = [ends] if isinstance(ends, int) else ends or []
@@ -145,6 +147,7 @@ class Backbone:
                     f"video_pixels is {video_pixels}, below the smallest budget of {smallest}"
                 )
             video.size = {"shortest_edge": smallest, "longest_edge": video_pixels}
+            self.sampling = replace(self.sampling, budget=PixelBudget.of(video))
 
     @cached_property
     def weights_hash(self) -> str:

@@ -84,10 +84,11 @@ class Layout:
 
         Frames and their metadata are passed as they were sampled.
         """
+        pairs = [clip.paired() for clip in clips]
         return self.processor(
             text=[before + self.processor.video_token for before in befores],
-            videos=[clip.frames for clip in clips],
-            video_metadata=[clip.metadata for clip in clips],
+            videos=[clip.frames for clip in pairs],
+            video_metadata=[clip.metadata for clip in pairs],
             do_sample_frames=False,
             padding=True,
             return_tensors="pt",

@@ -29,6 +29,8 @@ from covrr_utils.video.serving import request
 
 SECONDS = 120.0  # for one clip
 
+STARTING = 60.0  # seconds more for the first clip of a process, which has to start
+
 
 # what a decoding process runs: the standard library first, then the places where the parent finds
 # its packages, and this very package
@@ -54,6 +56,7 @@ class _Process:
     requests: BufferedWriter
     answers: BufferedReader
     errors: IO[bytes]
+    started: bool = False  # whether it has answered before
 
     @classmethod
     def start(cls) -> _Process:
@@ -78,10 +81,15 @@ class _Process:
         self.process.kill()
         return self.process.wait()
 
-    def last_words(self) -> str:
-        """The last line that it wrote to standard error: of a Python error, class and message."""
-        end = self.errors.seek(0, os.SEEK_END)
-        self.errors.seek(max(end - 4096, 0))
+    def written(self) -> int:
+        """How many bytes it has written to standard error."""
+        return os.fstat(self.errors.fileno()).st_size
+
+    def last_words(self, since: int) -> str:
+        """The last line that it wrote to standard error after so many bytes: of a Python error,
+        class and message.
+        """
+        self.errors.seek(max(self.written() - 4096, since))
         lines = self.errors.read().decode("utf-8", "replace").strip().splitlines()
         return lines[-1].strip()[:300] if lines else ""
 
@@ -134,9 +142,11 @@ class Decoder:
             late.set()
             process.process.kill()
 
-        timer = threading.Timer(self.seconds, stop)
+        allowed = self.seconds if process.started else self.seconds + STARTING
+        timer = threading.Timer(allowed, stop)
         timer.start()
-        frames, room = np.empty(0, np.uint8), True
+        frames: np.ndarray | None = None
+        room, written = True, process.written()
         try:
             asked = json.dumps(request(path, sampling))
             process.requests.write(asked.encode() + b"\n")
@@ -158,8 +168,7 @@ class Decoder:
             if late.is_set():
                 raise ClipError(
                     "decoder hung",
-                    f"{shown}: the decoder did not answer within {self.seconds:g} s and was"
-                    " stopped",
+                    f"{shown}: the decoder did not answer within {allowed:g} s and was stopped",
                 )
             if not room:
                 raise ClipError(
@@ -167,15 +176,17 @@ class Decoder:
                     f"{shown}: its frames do not fit into the memory that is left; sample fewer"
                     " frames, or take a smaller batch size, and run the same again",
                 )
-            words = process.last_words()
+            words = process.last_words(written if process.started else 0)
             raise ClipError(
                 "decoder died",
                 f"{shown}: the decoder died (exit code {code}){f': {words}' if words else ''};"
                 f" {'convert the file' if code < 0 else 'see to that error'} and run the same"
                 " again",
             )
+        process.started = True
         if "cause" in answer:
             raise ClipError(answer["cause"], answer["message"])
+        assert frames is not None
         return Decoded(
             frames,
             np.array(answer["indices"], np.int64),
