@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.run import Run
 from covrr_utils.mini.build import shots_of
-from covrr_utils.mini.world import ATTRIBUTES, Shot, read_description, read_trace, slot_accuracy
+from covrr_utils.mini.captions import read_description, read_trace, slot_accuracy
+from covrr_utils.mini.world import ATTRIBUTES, Shot
 
 
 def gallery_accuracy(run: Run) -> dict[str, float]:
@@ -34,22 +35,22 @@ def trace_accuracy(run: Run, strategy: str = "two_stage") -> dict[str, float]:
     """Per attribute, the share of a strategy's traces whose value after the edit is the target's;
     ``mean`` as above.
     """
-    shots, queries = _shots(run), run.queries(strategy)
+    queries = run.queries(strategy)
     traces = [queries[t.id].trace if t.id in queries else None for t in run.benchmark.triplets]
     stated = [read_trace(trace) if trace else {} for trace in traces]
-    return _with_mean(slot_accuracy(stated, [shots[t.target] for t in run.benchmark.triplets]))
+    return _with_mean(slot_accuracy(stated, _target_shots(run)))
 
 
 def query_accuracy(run: Run, strategy: str) -> dict[str, float]:
     """Per attribute, the share of a strategy's descriptions after the edit that state what the
     target shows.
     """
-    shots, queries = _shots(run), run.queries(strategy)
+    queries = run.queries(strategy)
     stated = [
         read_description(queries[t.id].text) if t.id in queries else {}
         for t in run.benchmark.triplets
     ]
-    return _with_mean(slot_accuracy(stated, [shots[t.target] for t in run.benchmark.triplets]))
+    return _with_mean(slot_accuracy(stated, _target_shots(run)))
 
 
 def measured(run: Run) -> dict[str, dict[str, float]]:
@@ -68,6 +69,12 @@ def _shots(run: Run) -> Mapping[str, Shot]:
     return shots_of(
         "test" if run.benchmark.name == "mini" else run.benchmark.name.removeprefix("mini-")
     )
+
+
+def _target_shots(run: Run) -> list[Shot]:
+    """What the target of every triplet shows, in the order of the triplets."""
+    shots = _shots(run)
+    return [shots[t.target] for t in run.benchmark.triplets if t.target is not None]
 
 
 def _with_mean(accuracy: dict[str, float]) -> dict[str, float]:

@@ -18,14 +18,18 @@ import argparse
 import io
 import json
 import random
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from covrr_utils import paths
 from covrr_utils.files import write_atomically, write_json
+from covrr_utils.mini.captions import gold_trace
+from covrr_utils.mini.edits import Edit, literal, random_pair
 from covrr_utils.mini.render import FPS, SIZE, render
 from covrr_utils.mini.world import (
     ATTRIBUTES,
@@ -34,11 +38,7 @@ from covrr_utils.mini.world import (
     KINDS,
     LIGHTS,
     PLACES,
-    Edit,
     Shot,
-    gold_trace,
-    literal,
-    random_pair,
     random_shot,
     settle,
 )
@@ -69,8 +69,8 @@ class MiniTriplet:
             if getattr(self.reference, name) != getattr(self.target, name)
         }
         tags = {"state": {"state"}, "temporal": {"action", "tempo"}, "camera": {"camera"}}
-        found = [tag for tag, names in tags.items() if names & changed]
-        return found + (["implicit"] if self.edit.implicit else ["explicit"])
+        slots = [tag for tag, names in tags.items() if names & changed]
+        return slots + (["implicit"] if self.edit.implicit else ["explicit"])
 
 
 def distractors(
@@ -79,21 +79,21 @@ def distractors(
     """At least `HARD_DISTRACTORS` distinct shots, each unlike reference and target, that a keyword
     match would take.
     """
-    found: list[tuple[str, Shot]] = []
+    mined: list[tuple[str, Shot]] = []
 
     def add(kind: str, shot: Shot) -> None:
-        if shot not in {reference, target} | {other for _, other in found}:
-            found.append((kind, shot))
+        if shot not in {reference, target} | {other for _, other in mined}:
+            mined.append((kind, shot))
 
     if edit.implicit:
         named = literal(reference, edit)
         add("literal", settle(named))
-        asked = {
+        direct = {
             name: getattr(reference, name)
             for name in ATTRIBUTES
             if getattr(named, name) != getattr(reference, name)
         }
-        add("effect_only", settle(replace(target, **asked)))
+        add("effect_only", settle(replace(target, **direct)))
     kind = rng.choice([kind for kind in KINDS if kind != target.kind])
     add("other_object", settle(replace(target, kind=kind, state=rng.choice(KINDS[kind]))))
     values = {
@@ -103,10 +103,10 @@ def distractors(
         "light": LIGHTS,
         "camera": CAMERAS,
     }
-    while len(found) < HARD_DISTRACTORS:
+    while len(mined) < HARD_DISTRACTORS:
         name = rng.choice(sorted(values))
         add("near", settle(replace(target, **{name: rng.choice(values[name])})))
-    return tuple(found)
+    return tuple(mined)
 
 
 def plan(split: str) -> tuple[list[MiniTriplet], list[Shot]]:
@@ -153,7 +153,7 @@ def clip_seed(split: str, number: int) -> int:
     return SPLITS[split][2] * 10_000 + number
 
 
-def write_video(path: Path, frames) -> None:
+def write_video(path: Path, frames: Iterable[np.ndarray]) -> None:
     """Encode uint8 frames (T, H, W, 3) as H.264; one thread and no timestamps, so the same frames
     give the same file.
     """

@@ -13,7 +13,9 @@ import pandas as pd
 
 from covrr_utils import paths
 from covrr_utils.files import write_atomically
+from covrr_utils.mini.causes import CAUSES
 from covrr_utils.mini.recipes import HEADS_WEIGHT, RECIPES, Recipe
+from covrr_utils.mini.wordings import WORDINGS
 
 CARD = """---
 license: apache-2.0
@@ -143,8 +145,6 @@ def accuracies(name: str) -> pd.DataFrame:
 
 def card(name: str, measured: pd.DataFrame, parameters: int) -> str:
     """The text of the model card."""
-    from covrr_utils.mini.world import CAUSES, WORDINGS
-
     recipe = RECIPES[name]
     shown = measured.apply(
         lambda column: (

@@ -9,7 +9,8 @@ spoiled on purpose (what was judged before is taken from the store), and writes 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,7 @@ import pandas as pd
 
 from covrr_utils import paths
 from covrr_utils.files import write_atomically
-from covrr_utils.judging.judges import Case, SlotsJudge, Verdict
+from covrr_utils.judging.judges import SlotsJudge
 from covrr_utils.judging.rubric import DIMENSIONS, RUBRIC_VERSION
 from covrr_utils.mini.card import markdown, stage_table
 from covrr_utils.mini.judgements import JUDGEMENTS, rubric_scores
@@ -28,6 +29,7 @@ from covrr_utils.traces.trace import ReasoningTrace
 if TYPE_CHECKING:
     from covrr_utils.backbones.backbone import Backbone
     from covrr_utils.experiments.run import Run
+    from covrr_utils.judging.judges import Case, Verdict
 
 NAME = "mini-judge"
 
@@ -114,19 +116,18 @@ def measured() -> tuple[pd.DataFrame, pd.DataFrame]:
     from covrr_utils.experiments.config import RunConfig
     from covrr_utils.experiments.run import Run
 
-    model, rows, everything = Backbone.load(NAME, device="cpu"), [], []
+    model = Backbone.load(NAME, device="cpu")
+    rows: list[dict[str, object]] = []
+    everything: list[Opinion] = []
     for backbone in list_backbones():
-        kinds = heard(Run(RunConfig(benchmark="mini", backbone=backbone)), model)
+        kinds = hearing(Run(RunConfig(benchmark="mini", backbone=backbone)), model)
         rows += [
-            {"backbone": backbone, "traces": kind} | agreement_of(pairs)
-            for kind, pairs in kinds.items()
+            {"backbone": backbone, "traces": kind, **agreement_of(opinions)}
+            for kind, opinions in kinds.items()
         ]
         everything += kinds[ALL]
     right = {
-        name: sum(
-            verdict.parts[name] == rubric_scores(case.trace, case.gold)[name]
-            for case, verdict in everything
-        )
+        name: sum(opinion.numbers[name] == opinion.truth[name] for opinion in everything)
         for name in DIMENSIONS
     }
     shares = pd.DataFrame(
@@ -135,9 +136,25 @@ def measured() -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.DataFrame(rows).round(6), shares.round(6)
 
 
-def heard(run: Run, model: Backbone) -> dict[str, list[tuple[Case, Verdict]]]:
-    """The cases of a run's two_stage and the judge's verdicts on them, by kind of trace; the last
-    kind is all of them together.
+@dataclass(frozen=True)
+class Opinion:
+    """What is thought of one trace: the judge's score and ten numbers, the numbers that it should
+    have given, and the score of the exact judge ``slots``.
+
+    ``like`` says that almost the same slots change in the trace as in the right one: at most one
+    differs.
+    """
+
+    score: float
+    numbers: Mapping[str, float]
+    truth: Mapping[str, int]
+    exact: float
+    like: bool
+
+
+def hearing(run: Run, model: Backbone) -> dict[str, list[Opinion]]:
+    """What the judge says of a run's two_stage, by kind of trace; the last kind is all of them
+    together. Traces that the judge could not score are left out.
 
     Another's traces are also shown apart: those in which almost the same slots change as in the
     right one (at most one differs), and the others.
@@ -146,20 +163,33 @@ def heard(run: Run, model: Backbone) -> dict[str, list[tuple[Case, Verdict]]]:
     from covrr_utils.judging.sabotage import sabotaged
     from covrr_utils.judging.scoring import cases, judged
 
-    judge, found = backbone_judge(model, run.clip), {}
+    judge, opinions = backbone_judge(model, run.clip), {}
     for kind, traces in sabotaged(cases(run, "two_stage")).items():
         if kind != "empty":  # 0 under every judge, without being asked
-            asked = traces if kind == "as written" else traces[:SPOILED]
-            found[kind] = [
-                (case, verdict)
-                for case, verdict in zip(asked, judged(judge, asked))
-                if verdict.score is not None
-            ]
-    everything = [pair for pairs in found.values() for pair in pairs]
-    alike = [len(changing(case.trace) ^ changing(case.gold)) <= 1 for case, _ in found["another's"]]
-    for name, wanted in (("another's, like changes", True), ("another's, other changes", False)):
-        found[name] = [pair for pair, like in zip(found["another's"], alike) if like == wanted]
-    return found | {ALL: everything}
+            chosen = traces if kind == "as written" else traces[:SPOILED]
+            pairs = zip(chosen, judged(judge, chosen))
+            opinions[kind] = [opinion for pair in pairs if (opinion := opinion_of(*pair))]
+    everything = [opinion for kind in opinions.values() for opinion in kind]
+    another = opinions["another's"]
+    opinions["another's, like changes"] = [opinion for opinion in another if opinion.like]
+    opinions["another's, other changes"] = [opinion for opinion in another if not opinion.like]
+    return opinions | {ALL: everything}
+
+
+def opinion_of(case: Case, verdict: Verdict) -> Opinion | None:
+    """The judge's verdict beside what is right; None where the judge gave no score, or where there
+    is no gold trace to compare with.
+    """
+    exact = SlotsJudge().verdict(case).score
+    if verdict.score is None or exact is None or case.trace is None or case.gold is None:
+        return None
+    return Opinion(
+        verdict.score,
+        verdict.parts,
+        rubric_scores(case.trace, case.gold),
+        exact,
+        len(changing(case.trace) ^ changing(case.gold)) <= 1,
+    )
 
 
 def changing(trace: ReasoningTrace) -> set[str]:
@@ -167,23 +197,18 @@ def changing(trace: ReasoningTrace) -> set[str]:
     return {slot for slot, before, after in trace.rows() if before != after}
 
 
-def agreement_of(pairs: Sequence[tuple[Case, Verdict]]) -> dict[str, float | int]:
-    """How far the verdicts agree with ``slots`` and with the numbers the gold trace asks for."""
-    scores, exact = (
-        [verdict.score for _, verdict in pairs],
-        [SlotsJudge().verdict(case).score for case, _ in pairs],
-    )
-    truths = [rubric_scores(case.trace, case.gold) for case, _ in pairs]
+def agreement_of(opinions: Sequence[Opinion]) -> dict[str, float | int]:
+    """How far the judge agrees with ``slots`` and with the numbers the gold trace asks for."""
+    scores = [opinion.score for opinion in opinions]
+    exact = [opinion.exact for opinion in opinions]
     rho, low, high = metrics.rank_correlation(scores, exact)
     right = [
-        verdict.parts[name] == truth[name]
-        for (_, verdict), truth in zip(pairs, truths)
-        for name in DIMENSIONS
+        opinion.numbers[name] == opinion.truth[name] for opinion in opinions for name in DIMENSIONS
     ]
     return {
-        "n": len(pairs),
+        "n": len(opinions),
         "score": float(np.mean(scores)),
-        "truth": float(np.mean([list(truth.values()) for truth in truths])),
+        "truth": float(np.mean([list(opinion.truth.values()) for opinion in opinions])),
         "slots": float(np.mean(exact)),
         "rho": rho,
         "low": low,

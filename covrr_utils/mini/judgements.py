@@ -16,15 +16,9 @@ from dataclasses import replace
 from covrr_utils.judging.judges import CHANGES, slot_ratios
 from covrr_utils.judging.rubric import DIMENSIONS, rubric_case
 from covrr_utils.judging.sabotage import mixed_up, unchanged
-from covrr_utils.mini.world import (
-    VALUES,
-    Shot,
-    gold_trace,
-    literal,
-    random_edit,
-    random_pair,
-    random_shot,
-)
+from covrr_utils.mini.captions import gold_trace
+from covrr_utils.mini.edits import Edit, literal, random_edit, random_pair
+from covrr_utils.mini.world import VALUES, Shot, random_shot
 from covrr_utils.traces.trace import MAX_ASSERTIONS, SLOTS, ReasoningTrace
 
 JUDGEMENTS = 14  # of each clip
@@ -59,15 +53,15 @@ def rubric_scores(trace: ReasoningTrace, gold: ReasoningTrace) -> dict[str, int]
     - concision: the share of assertions that do not repeat one before
     """
     rows, truth = trace.rows(), gold.rows()
-    found = slot_ratios(trace, gold)
+    ratios = slot_ratios(trace, gold)
     shares = {
-        dimension: found[slot][2] if slot in found else 1.0
+        dimension: ratios[slot][2] if slot in ratios else 1.0
         for slot, dimension in SLOT_DIMENSIONS.items()
     }
     shares["effect_factuality"] = _share(
         [(slot, after) in {(where, value) for where, _, value in truth} for slot, _, after in rows]
     )
-    shares["causality"] = found[CHANGES][2] if CHANGES in found else 1.0
+    shares["causality"] = ratios[CHANGES][2] if CHANGES in ratios else 1.0
     shares["step_consistency"] = _share(
         [
             (slot, before) in {(where, value) for where, value, _ in truth}
@@ -92,24 +86,25 @@ def judgements(
     """
     while True:
         shot, edit, after = random_pair(rng, implicit=True)
-        edits = [(edit, after)] + [
+        first = (edit, after)
+        edits = [first] + [
             random_edit(shot, rng, implicit=rng.random() < 0.6) for _ in range(count - 1)
         ]
         if not {shot, *(pair[1] for pair in edits if pair)} & held_out:
             break
-    asked = []
+    questions = []
     for pair in edits:
-        edit, after = pair or edits[0]
+        edit, after = pair or first
         gold = gold_trace(shot, after)
         trace = spoiled(shot, edit, after, rng)
         case = rubric_case(
             rng.choice(edit.wordings(shot)), trace.text(), shot.description(), after.description()
         )
-        asked.append((case, json.dumps(rubric_scores(trace, gold))))
-    return shot, asked
+        questions.append((case, json.dumps(rubric_scores(trace, gold))))
+    return shot, questions
 
 
-def spoiled(shot: Shot, edit, after: Shot, rng: random.Random) -> ReasoningTrace:
+def spoiled(shot: Shot, edit: Edit, after: Shot, rng: random.Random) -> ReasoningTrace:
     """A trace of the edit as somebody might write it: right, or wrong in one of the ways in which
     traces are wrong.
     """

@@ -1,5 +1,5 @@
-"""The mini backbones' sizes, their random beginnings, and the loss of a batch of the training
-stream.
+"""The mini models as they are trained: their random beginnings, the heads that help their eyes, and
+the loss of a batch of the training stream.
 
 Every clip is encoded once and asked several things at once. The questions share the video as their
 common prefix and must not see one another, so they are laid out one after the other, each
@@ -9,18 +9,18 @@ model sees of one question is then exactly what it sees at inference (a test ass
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from transformers import (
-    AttentionInterface,
-    AttentionMaskInterface,
     GenerationConfig,
+    PreTrainedTokenizerBase,
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
+    Qwen3VLProcessor,
+    Qwen3VLVideoProcessor,
 )
-from transformers.models.qwen3_vl import modeling_qwen3_vl
 from transformers.video_utils import VideoMetadata
 
 from covrr_utils.backbones.registry import KNOWS
@@ -40,14 +40,14 @@ class AttributeHeads(torch.nn.Module):
     stay at chance and objects at 0.38 after 32,000 clips.
     """
 
-    def __init__(self, width: int, hidden: int = 256):
+    def __init__(self, width: int, hidden: int = 256) -> None:
         super().__init__()
         self.mix = torch.nn.Linear(2 * width * (len(FRAME_INDICES) // 2), hidden)
         self.out = torch.nn.Linear(hidden, sum(map(len, VALUES.values())))
 
-    def loss(self, tokens: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    def loss(self, tokens: torch.Tensor, attributes: torch.Tensor) -> torch.Tensor:
         """Mean cross-entropy over the attributes. tokens: (B, T, N, D), N visual tokens for each of
-        T frame pairs; wanted: (B, 8).
+        T frame pairs; attributes: (B, 8).
         """
         pooled = torch.cat([tokens.mean(2), tokens.amax(2)], -1).flatten(1)
         logits = (
@@ -56,29 +56,28 @@ class AttributeHeads(torch.nn.Module):
             .split([len(values) for values in VALUES.values()], -1)
         )
         return torch.stack(
-            [torch.nn.functional.cross_entropy(x, wanted[:, i]) for i, x in enumerate(logits)]
+            [torch.nn.functional.cross_entropy(x, attributes[:, i]) for i, x in enumerate(logits)]
         ).mean()
 
 
 class Trainee(torch.nn.Module):
     """What is trained: the model, and the heads that help its vision tower."""
 
-    def __init__(self, model: Qwen3VLForConditionalGeneration):
+    def __init__(self, model: Qwen3VLForConditionalGeneration) -> None:
         super().__init__()
         self.model = model
-        self.heads = AttributeHeads(model.config.text_config.hidden_size)
+        self.heads = AttributeHeads(model.lm_head.in_features)
 
 
 # what a mini checkpoint says in its config.json that it was taught
 WORLD = "the ten drawn objects of the rendered mini world"
 
 
-def new_model(recipe: Recipe, tokenizer) -> Qwen3VLForConditionalGeneration:
+def new_model(
+    recipe: Recipe, tokenizer: PreTrainedTokenizerBase
+) -> Qwen3VLForConditionalGeneration:
     """A randomly initialised Qwen3-VL of the recipe's size, seeded."""
-    ids = {
-        name: tokenizer.convert_tokens_to_ids(f"<|{name}|>")
-        for name in ("image_pad", "video_pad", "vision_start", "vision_end")
-    }
+    ids = tokenizer.get_vocab()
     head = recipe.text_width // recipe.text_heads
     third = head // 2 // 3
     config = Qwen3VLConfig(
@@ -112,10 +111,10 @@ def new_model(recipe: Recipe, tokenizer) -> Qwen3VLForConditionalGeneration:
             "spatial_merge_size": 2,
             "temporal_patch_size": 2,
         },
-        image_token_id=ids["image_pad"],
-        video_token_id=ids["video_pad"],
-        vision_start_token_id=ids["vision_start"],
-        vision_end_token_id=ids["vision_end"],
+        image_token_id=ids["<|image_pad|>"],
+        video_token_id=ids["<|video_pad|>"],
+        vision_start_token_id=ids["<|vision_start|>"],
+        vision_end_token_id=ids["<|vision_end|>"],
         tie_word_embeddings=True,
         **{KNOWS: WORLD},
     )
@@ -130,104 +129,14 @@ def new_model(recipe: Recipe, tokenizer) -> Qwen3VLForConditionalGeneration:
     return model
 
 
-def plain_attention(query, key, value, scale, mask=None):
-    """softmax(q k^T scale) v by matrix products; at these sizes several times faster to
-    differentiate on a CPU than the fused kernel.
-    """
-    groups = query.shape[1] // key.shape[1]
-    key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
-    scores = (query * scale) @ key.transpose(-1, -2)
-    if mask is not None:
-        scores = scores + mask
-    return scores.softmax(-1) @ value
-
-
-def question_attention(module, query, key, value, attention_mask, scaling, spans=None, **kwargs):
-    """Attention over the layout of `layout`: the prefix is causal, each question sees the prefix
-    and, causally, itself.
-
-    Shapes as everywhere in transformers: query (B, H, S, D), key and value (B, H', S, D); returns
-    (B, S, H, D).
-    """
-    queries, keys, values = (x.split(spans, dim=2) for x in (query, key.to(value.dtype), value))
-
-    def hidden(length: int, before: int) -> torch.Tensor:
-        future = torch.ones(length, before + length, dtype=torch.bool, device=query.device).triu(
-            before + 1
-        )
-        return torch.zeros_like(future, dtype=value.dtype).masked_fill_(future, -torch.inf)
-
-    mixed = [
-        plain_attention(
-            queries[0].to(value.dtype), keys[0], values[0], scaling, hidden(spans[0], 0)
-        )
-    ]
-    for own_query, own_key, own_value in zip(queries[1:], keys[1:], values[1:]):
-        seen_key, seen_value = (
-            torch.cat([keys[0], own_key], 2),
-            torch.cat([values[0], own_value], 2),
-        )
-        mixed.append(
-            plain_attention(
-                own_query.to(value.dtype),
-                seen_key,
-                seen_value,
-                scaling,
-                hidden(own_query.shape[2], spans[0]),
-            )
-        )
-    return torch.cat(mixed, 2).transpose(1, 2), None
-
-
-AttentionInterface.register("questions", question_attention)
-
-AttentionMaskInterface.register("questions", lambda *args, **kwargs: None)
-
-
-@contextmanager
-def fast_vision(patches: int = (SIZE // 16) ** 2):
-    """Let the vision tower work on all temporal patches of a batch at once; each has ``patches``
-    patches.
-
-    Outside of flash attention transformers calls attention once per temporal patch, and it embeds
-    patches by a convolution whose kernel covers its input; on a CPU both cost more than the rest of
-    the step. Same weights, same result.
-    """
-    attention, embedding = (
-        modeling_qwen3_vl.Qwen3VLVisionAttention,
-        modeling_qwen3_vl.Qwen3VLVisionPatchEmbed,
-    )
-    originals = attention.forward, embedding.forward
-
-    def attend(self, hidden_states, cu_seqlens, position_embeddings=None, **kwargs):
-        total = hidden_states.shape[0]
-        query, key, value = self.qkv(hidden_states).view(total, 3, self.num_heads, -1).unbind(1)
-        query, key = modeling_qwen3_vl.apply_rotary_pos_emb_vision(query, key, *position_embeddings)
-        query, key, value = (
-            x.reshape(total // patches, patches, self.num_heads, -1).transpose(1, 2)
-            for x in (query, key, value)
-        )
-        mixed = plain_attention(query.to(value.dtype), key.to(value.dtype), value, self.scaling)
-        return self.proj(mixed.transpose(1, 2).reshape(total, -1))
-
-    def embed(self, hidden_states):
-        return torch.nn.functional.linear(
-            hidden_states, self.proj.weight.flatten(1), self.proj.bias
-        )
-
-    attention.forward, embedding.forward = attend, embed
-    try:
-        yield
-    finally:
-        attention.forward, embedding.forward = originals
-
-
 class Prefix:
     """What every prompt begins with: the video, its ids and positions taken from the processor
     itself, and then the words of ``head``.
     """
 
-    def __init__(self, model, processor, head: str = ""):
+    def __init__(
+        self, model: Qwen3VLForConditionalGeneration, processor: Qwen3VLProcessor, head: str = ""
+    ) -> None:
         frames = np.zeros((len(FRAME_INDICES), SIZE, SIZE, 3), np.uint8)
         metadata = VideoMetadata(
             total_num_frames=TOTAL_FRAMES,
@@ -238,7 +147,9 @@ class Prefix:
             video_backend="decord",
             frames_indices=FRAME_INDICES.tolist(),
         )
-        turn = [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "."}]}]
+        turn: list[dict[str, Any]] = [
+            {"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "."}]}
+        ]
         text = processor.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
         inputs = processor(
             text=[text],
@@ -256,49 +167,76 @@ class Prefix:
             mm_token_type_ids=inputs["mm_token_type_ids"],
             video_grid_thw=inputs["video_grid_thw"],
         )
-        seen = positions[:, 0, :end]
-        self.next = int(seen.max()) + 1 + len(words)
+        video = positions[:, 0, :end]
+        self.next = int(video.max()) + 1 + len(words)
         # (3, P)
         self.positions = torch.cat(
-            [seen, torch.arange(self.next - len(words), self.next).repeat(3, 1)], 1
+            [video, torch.arange(self.next - len(words), self.next).repeat(3, 1)], 1
         )
         self.grid = inputs["video_grid_thw"]
 
 
+class Visual(NamedTuple):
+    """What the vision tower makes of a batch: its tokens (N, D), clip by clip, and as many features
+    (N, D) for each of the language model's first layers.
+    """
+
+    tokens: torch.Tensor
+    deepstack: list[torch.Tensor]
+
+
+def visual_of(
+    model: Qwen3VLForConditionalGeneration,
+    prefix: Prefix,
+    video_processor: Qwen3VLVideoProcessor,
+    frames: torch.Tensor,
+) -> Visual:
+    """The vision tower's output for clips of frames (B, T, H, W, 3), uint8."""
+    pixels = video_processor(
+        videos=list(frames.permute(0, 1, 4, 2, 3)),
+        do_sample_frames=False,
+        return_tensors="pt",
+        device=model.device,
+    )["pixel_values_videos"]
+    features = model.model.get_video_features(
+        pixels, prefix.grid.to(model.device).repeat(len(frames), 1), return_dict=True
+    )
+    return Visual(
+        torch.cat(features.pooler_output),
+        [torch.cat(layer) for layer in features.deepstack_features],
+    )
+
+
 def loss_of(
-    trainee: Trainee, prefix: Prefix, video_processor, batch: dict[str, torch.Tensor]
+    trainee: Trainee,
+    prefix: Prefix,
+    video_processor: Qwen3VLVideoProcessor,
+    batch: dict[str, torch.Tensor],
 ) -> torch.Tensor:
     """Loss of one batch: the attribute heads' (unless the vision tower is frozen) and, where
     questions are asked, that of `answer_loss`.
     """
     model = trainee.model
-    device = model.device
-    pixels = video_processor(
-        videos=list(batch["frames"].permute(0, 1, 4, 2, 3)),
-        do_sample_frames=False,
-        return_tensors="pt",
-        device=device,
-    )["pixel_values_videos"]
-    count = len(batch["frames"])
     frozen = not any(weight.requires_grad for weight in model.model.visual.parameters())
     with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
-        visual = model.model.get_video_features(
-            pixels, prefix.grid.to(device).repeat(count, 1), return_dict=True
-        )
+        visual = visual_of(model, prefix, video_processor, batch["frames"])
     if frozen:
         return answer_loss(model, prefix, visual, batch)
-    tokens = torch.stack(visual.pooler_output).view(
-        count, len(FRAME_INDICES) // 2, -1, model.config.text_config.hidden_size
+    tokens = visual.tokens.view(
+        len(batch["frames"]), len(FRAME_INDICES) // 2, -1, visual.tokens.shape[-1]
     )
-    seen = trainee.heads.loss(tokens, batch["attributes"].to(device))
-    return (
-        seen
-        if "ids" not in batch
-        else seen * HEADS_WEIGHT + answer_loss(model, prefix, visual, batch)
-    )
+    attributes = trainee.heads.loss(tokens, batch["attributes"].to(model.device))
+    if "ids" not in batch:
+        return attributes
+    return attributes * HEADS_WEIGHT + answer_loss(model, prefix, visual, batch)
 
 
-def answer_loss(model, prefix: Prefix, visual, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+def answer_loss(
+    model: Qwen3VLForConditionalGeneration,
+    prefix: Prefix,
+    visual: Visual,
+    batch: dict[str, torch.Tensor],
+) -> torch.Tensor:
     """Mean cross-entropy of the answers' tokens (end-of-turn included) over all questions of the
     batch.
     """
@@ -307,16 +245,16 @@ def answer_loss(model, prefix: Prefix, visual, batch: dict[str, torch.Tensor]) -
     positions[:, :, : len(prefix.ids)] = prefix.positions[:, None].to(model.device)
     embeds = model.get_input_embeddings()(ids)
     where = ids == model.config.video_token_id
-    embeds = embeds.masked_scatter(
-        where[..., None], torch.cat(visual.pooler_output).to(embeds.dtype)
-    )
+    embeds = embeds.masked_scatter(where[..., None], visual.tokens.to(embeds.dtype))
     states = model.model.language_model(
         inputs_embeds=embeds,
         position_ids=positions,
         visual_pos_masks=where,
         use_cache=False,
         spans=batch["spans"].tolist(),
-        deepstack_visual_embeds=[torch.cat(features) for features in visual.deepstack_features],
+        deepstack_visual_embeds=visual.deepstack,
     ).last_hidden_state
-    wanted = labels != -100
-    return torch.nn.functional.cross_entropy(model.lm_head(states[wanted]).float(), labels[wanted])
+    answers = labels != -100
+    return torch.nn.functional.cross_entropy(
+        model.lm_head(states[answers]).float(), labels[answers]
+    )

@@ -1,4 +1,4 @@
-"""From a `Shot` to frames: camera, motion and light over the drawings of `art`.
+"""From a `Shot` to frames: camera, motion and light over the drawings of `sprites` and `panoramas`.
 
 A clip is `SECONDS` long at `FPS`; every frame is `SIZE` x `SIZE` RGB. All that the shot leaves open
 (which trees, where the object stands, how bright) is drawn from the clip's seed, so (shot, seed)
@@ -14,7 +14,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from covrr_utils.mini import art
+from covrr_utils.mini.panoramas import GROUND, PANORAMA, panorama
+from covrr_utils.mini.pen import SPRITE
+from covrr_utils.mini.sprites import BASE, sprite
 from covrr_utils.mini.world import Shot
 
 SIZE, FPS, SECONDS = 128, 12, 2.0
@@ -67,31 +69,31 @@ def _pose(action: str, tempo: str, u: float, phase: float) -> tuple[float, float
 
 def _blend(
     frame: np.ndarray,
-    sprite: np.ndarray,
+    drawing: np.ndarray,
     x: float,
     y: float,
     scale: float,
     angle: float,
     opacity: float,
 ) -> None:
-    """Draw ``sprite`` on ``frame`` (both float32): its base centre at (x, y), turned about its
+    """Draw ``drawing`` on ``frame`` (both float32): its base centre at (x, y), turned about its
     middle, in place.
     """
-    pivot = (art.SPRITE / 2, art.BASE - art.SPRITE * 0.42)
+    pivot = (SPRITE / 2, BASE - SPRITE * 0.42)
     matrix = cv2.getRotationMatrix2D(pivot, -angle, scale)
     matrix[0, 2] += x - pivot[0]
-    matrix[1, 2] += y - scale * art.SPRITE * 0.42 - pivot[1]
-    reach = art.SPRITE * scale * 0.63
-    middle = y - scale * art.SPRITE * 0.42
+    matrix[1, 2] += y - scale * SPRITE * 0.42 - pivot[1]
+    reach = SPRITE * scale * 0.63
+    middle = y - scale * SPRITE * 0.42
     x0, x1 = max(0, int(x - reach)), min(SIZE, int(x + reach) + 2)
     y0, y1 = max(0, int(middle - reach)), min(SIZE, int(middle + reach) + 2)
     if x0 >= x1 or y0 >= y1:
         return
     matrix[0, 2] -= x0
     matrix[1, 2] -= y0
-    patch = cv2.warpAffine(sprite, matrix, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR) * np.float32(
-        opacity
-    )
+    patch = cv2.warpAffine(
+        drawing, matrix, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR
+    ) * np.float32(opacity)
     region = frame[y0:y1, x0:x1]
     region -= region * cv2.cvtColor(patch[..., 3], cv2.COLOR_GRAY2RGB)
     region += cv2.cvtColor(patch, cv2.COLOR_RGBA2RGB)
@@ -114,7 +116,7 @@ def _marks(
                 ]
                 cv2.polylines(
                     frame,
-                    [np.int32([(px * 16, py * 16) for px, py in points])],
+                    [np.array([(px * 16, py * 16) for px, py in points], np.int32)],
                     False,
                     white,
                     1,
@@ -125,9 +127,9 @@ def _marks(
         return
     if shot.action in ("spins", "rolls", "shakes"):
         middle, radius = (int(x * 16), int((y - height * 0.47) * 16)), int(height * 0.68 * 16)
-        for start in (20, 200):
+        for begin in (20, 200):
             cv2.ellipse(
-                frame, middle, (radius, radius), 0, start, start + 50, white, 2, cv2.LINE_AA, 4
+                frame, middle, (radius, radius), 0, begin, begin + 50, white, 2, cv2.LINE_AA, 4
             )
     elif speed > 20:
         dx, dy = velocity[0] / speed, velocity[1] / speed
@@ -148,16 +150,14 @@ def _marks(
             )
 
 
-def render(shot: Shot, seed: int, indices: Sequence[int] | None = None) -> np.ndarray:
+def render(shot: Shot, seed: int, indices: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
     """Frames ``indices`` (default: all `TOTAL_FRAMES`) of the clip of ``shot``: uint8
     (len(indices), SIZE, SIZE, 3), RGB.
     """
     rng = random.Random(seed)
-    background = art.panorama(shot.place, shot.light, rng.randrange(4))
+    background = panorama(shot.place, shot.light, rng.randrange(4))
     shines = shot.state in ("lit", "on")
-    sprite = art.sprite(
-        shot.kind, shot.state, shot.colour, dark=shot.light == "night" and not shines
-    )
+    drawing = sprite(shot.kind, shot.state, shot.colour, dark=shot.light == "night" and not shines)
     left, bright = rng.uniform(-70, 70), rng.uniform(0.92, 1.06)
     size, shift, phase = rng.uniform(0.94, 1.06), rng.uniform(-6, 6), rng.random()
     frames = np.empty((TOTAL_FRAMES if indices is None else len(indices), SIZE, SIZE, 3), np.uint8)
@@ -169,12 +169,13 @@ def render(shot: Shot, seed: int, indices: Sequence[int] | None = None) -> np.nd
         scroll = 190 * (u - 0.5) if shot.camera == "following" else 0.0
         per_unit = zoom / 1.5  # a panorama has 1.5 pixels per unit of the world
         foot = SIZE * (0.5 + 0.34 * min(1.0, zoom**0.35))  # where the object stands on screen
-        centre = art.PANORAMA[0] / 2 + left + (pan + scroll) * 1.5
-        matrix = np.float32(
+        centre = PANORAMA[0] / 2 + left + (pan + scroll) * 1.5
+        matrix = np.array(
             [
                 [per_unit, 0, SIZE / 2 - per_unit * centre],
-                [0, per_unit, foot - per_unit * (art.GROUND + 34)],
-            ]
+                [0, per_unit, foot - per_unit * (GROUND + 34)],
+            ],
+            np.float32,
         )
         frame = cv2.warpAffine(
             background,
@@ -187,9 +188,11 @@ def render(shot: Shot, seed: int, indices: Sequence[int] | None = None) -> np.nd
             frame = cv2.blur(frame, (11, 1))  # a tracking camera smears what it passes
         scale = 0.56 * zoom * size
         travel = 0.45 if shot.camera == "following" else 1.0
-        x0, height = SIZE / 2 + shift - pan * zoom, scale * art.SPRITE * 0.9
+        x0, height = SIZE / 2 + shift - pan * zoom, scale * SPRITE * 0.9
 
-        def place(time: float, x0=x0, travel=travel, foot=foot):
+        def place(
+            time: float, x0: float = x0, travel: float = travel, foot: float = foot
+        ) -> tuple[float, float, float]:
             x, y, angle = _pose(shot.action, shot.tempo, time, phase)
             return x0 + travel * x, foot + y, angle
 
@@ -230,8 +233,8 @@ def render(shot: Shot, seed: int, indices: Sequence[int] | None = None) -> np.nd
             for ago, opacity in reversed(GHOSTS):
                 gx, gy, ga = place(u - ago / SECONDS)
                 if math.hypot(gx - x, gy - y) < 45:
-                    _blend(frame, sprite, gx, gy, scale, ga, opacity)
+                    _blend(frame, drawing, gx, gy, scale, ga, opacity)
         _marks(frame, x, y, height, velocity, shot)
-        _blend(frame, sprite, x, y, scale, angle, 1.0)
+        _blend(frame, drawing, x, y, scale, angle, 1.0)
         frames[row] = np.clip(frame * (255 * bright), 0, 255)
     return frames

@@ -13,19 +13,15 @@ import cv2
 import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
+from transformers import PreTrainedTokenizerBase
 
 from covrr_utils.mini import judgements
 from covrr_utils.mini.build import held_out_shots
+from covrr_utils.mini.captions import gold_trace
+from covrr_utils.mini.edits import random_edit, random_pair
+from covrr_utils.mini.recipes import Recipe
 from covrr_utils.mini.render import SECONDS, TOTAL_FRAMES, render
-from covrr_utils.mini.world import (
-    ATTRIBUTES,
-    VALUES,
-    Shot,
-    gold_trace,
-    random_edit,
-    random_pair,
-    random_shot,
-)
+from covrr_utils.mini.world import ATTRIBUTES, VALUES, Shot, random_shot
 from covrr_utils.reasoning import prompts
 
 MODEL_FPS = 4.0
@@ -56,23 +52,23 @@ def questions(
             break
     sentence = rng.choice(edit.wordings(shot))
     trace = gold_trace(shot, after).text()
-    asked = [
+    pairs = [
         (prompts.describe(), shot.description()),
         (prompts.trace(sentence), trace),
         (prompts.trace(rng.choice(also[0].wordings(shot))), gold_trace(shot, also[1]).text()),
         (prompts.single_stage(rng.choice(direct[0].wordings(shot))), direct[1].description()),
     ]
     if second_stage and rng.random() < 0.6:
-        asked.append((prompts.after_trace(sentence, trace), after.description()))
+        pairs.append((prompts.after_trace(sentence, trace), after.description()))
     elif second_stage:
         text = gold_trace(shot, direct[1]).text()
-        asked.append(
+        pairs.append(
             (
                 prompts.after_trace(rng.choice(direct[0].wordings(shot)), text),
                 direct[1].description(),
             )
         )
-    return shot, asked
+    return shot, pairs
 
 
 def compressed(frames: np.ndarray, rng: random.Random) -> np.ndarray:
@@ -82,7 +78,7 @@ def compressed(frames: np.ndarray, rng: random.Random) -> np.ndarray:
     quality = [cv2.IMWRITE_JPEG_QUALITY, rng.randint(30, 90)]
     return np.stack(
         [
-            cv2.imdecode(cv2.imencode(".jpg", frame, quality)[1], cv2.IMREAD_COLOR)
+            np.asarray(cv2.imdecode(cv2.imencode(".jpg", frame, quality)[1], cv2.IMREAD_COLOR))
             for frame in frames
         ]
     )
@@ -96,7 +92,9 @@ class Stream(IterableDataset):
     training the rubric's.
     """
 
-    def __init__(self, recipe, tokenizer, prefix: list[int], start: int):
+    def __init__(
+        self, recipe: Recipe, tokenizer: PreTrainedTokenizerBase, prefix: list[int], start: int
+    ) -> None:
         self.recipe, self.tokenizer, self.prefix, self.start = recipe, tokenizer, prefix, start
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
@@ -116,13 +114,13 @@ class Stream(IterableDataset):
         shots, clips, rows = [], [], []
         for _ in range(stage.batch):
             if stage.task == "text":
-                shot, asked = questions(
+                shot, pairs = questions(
                     rng, held_out, second_stage=number % SECOND_STAGE_EVERY == 0
                 )
-                rows.append([self.encode(prompt, answer) for prompt, answer in asked])
+                rows.append([self.encode(prompt, answer) for prompt, answer in pairs])
             elif stage.task == "judge":
-                shot, asked = judgements.judgements(rng, held_out)
-                rows.append([self.encode(case, answer) for case, answer in asked])
+                shot, pairs = judgements.judgements(rng, held_out)
+                rows.append([self.encode(case, answer) for case, answer in pairs])
             else:
                 shot = next(
                     shot for shot in iter(lambda: random_shot(rng), None) if shot not in held_out

@@ -26,14 +26,15 @@ from covrr_utils import paths
 from covrr_utils.backbones.checkpoints import load_checkpoint
 from covrr_utils.files import write_atomically
 from covrr_utils.judging.rubric import HEAD
-from covrr_utils.mini.model import VOCABULARY, Prefix, Trainee, fast_vision, loss_of, new_model
+from covrr_utils.mini.attention import QUESTIONS, fast_vision
+from covrr_utils.mini.model import VOCABULARY, Prefix, Trainee, loss_of, new_model
 from covrr_utils.mini.recipes import JUDGE_RECIPES, RECIPES, Recipe
 from covrr_utils.mini.render import SIZE
 from covrr_utils.mini.stream import FRAME_INDICES, MODEL_FPS, Stream, corpus
 from covrr_utils.mini.tokenizer import build_processor, build_tokenizer
 
 
-def save_state(folder: Path, trainee: Trainee, optimizer, step: int) -> None:
+def save_state(folder: Path, trainee: Trainee, optimizer: torch.optim.Optimizer, step: int) -> None:
     """Write weights, optimizer moments and the step in one safetensors file, beside the old one,
     then replace it.
     """
@@ -49,7 +50,7 @@ def save_state(folder: Path, trainee: Trainee, optimizer, step: int) -> None:
     os.replace(folder / "state.tmp", folder / "state.safetensors")
 
 
-def load_state(folder: Path, trainee: Trainee, optimizer) -> int:
+def load_state(folder: Path, trainee: Trainee, optimizer: torch.optim.Optimizer) -> int:
     """Restore what `save_state` wrote and return its step; 0 when there is nothing to resume."""
     if not (folder / "state.safetensors").exists():
         return 0
@@ -85,7 +86,9 @@ def resume_log(path: Path, step: int) -> float:
 
 def parameter_groups(trainee: Trainee) -> list[dict]:
     """Four optimizer groups: vision tower or not, and matrices (which decay) or not."""
-    groups = {(vision, decays): [] for vision in (True, False) for decays in (True, False)}
+    groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {
+        (vision, decays): [] for vision in (True, False) for decays in (True, False)
+    }
     for name, parameter in trainee.named_parameters():
         groups[name.startswith("model.model.visual."), parameter.ndim >= 2].append(parameter)
     return [
@@ -134,10 +137,10 @@ def train(
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model, processor = begin(recipe)
-    model.to(device).train()
-    model.model.language_model.set_attn_implementation("questions")
     judges = any(stage.task == "judge" for stage in recipe.stages)
     trainee, prefix = Trainee(model).to(device), Prefix(model, processor, HEAD if judges else "")
+    model.train()
+    model.model.language_model.set_attn_implementation(QUESTIONS)
     groups = parameter_groups(trainee)
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), foreach=True)
     start = load_state(work, trainee, optimizer)

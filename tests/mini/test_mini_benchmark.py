@@ -9,7 +9,7 @@ import pytest
 
 from covrr_utils import paths
 from covrr_utils.benchmarks.benchmark import load_benchmark
-from covrr_utils.mini import build, render, stream, world
+from covrr_utils.mini import build, causes, render, stream, wordings, world
 from covrr_utils.video.clips import Sampling
 from covrr_utils.video.decoder import read_clip
 
@@ -93,17 +93,17 @@ def test_nothing_held_out_is_trained_on():
 
 def test_training_never_shows_an_implicit_edit_as_direct_description():
     rng = random.Random(12)
-    causes = {
+    sentences = {
         text.format(it=kind)
-        for cause in world.CAUSES
-        for text in world.WORDINGS[cause]
+        for cause in causes.CAUSES
+        for text in wordings.WORDINGS[cause]
         for kind in world.KINDS
     }
     for _ in range(200):
         _, asked = stream.questions(rng, frozenset(), second_stage=True)
         for prompt, _ in asked:
             if "Describe the video after" in prompt and "After-effects" not in prompt:
-                assert prompt.splitlines()[0].removeprefix("Edit: ") not in causes
+                assert prompt.splitlines()[0].removeprefix("Edit: ") not in sentences
 
 
 def test_rendering_is_deterministic_and_shows_differences():

@@ -26,9 +26,9 @@ from covrr_utils.judging.sabotage import sabotaged
 from covrr_utils.judging.scoring import judged
 from covrr_utils.mini import judgements
 from covrr_utils.mini.build import held_out_shots, shots_of
-from covrr_utils.mini.judge_card import NAME, agreement_of, card, heard
+from covrr_utils.mini.captions import read_description
+from covrr_utils.mini.judge_card import NAME, agreement_of, card, hearing
 from covrr_utils.mini.recipes import JUDGE_RECIPES
-from covrr_utils.mini.world import read_description
 from covrr_utils.reasoning import prompts
 from covrr_utils.retrieval import metrics
 from covrr_utils.traces.reading import parse_trace
@@ -133,10 +133,10 @@ def test_the_cards_numbers_are_what_a_run_measures():
         .query("backbone == 'mini-3m'")
         .set_index("traces")
     )
-    kinds = heard(Run(RunConfig(device="cpu")), Backbone.load(NAME, device="cpu"))
+    kinds = hearing(Run(RunConfig(device="cpu")), Backbone.load(NAME, device="cpu"))
     assert list(rows.index) == list(kinds) and len(kinds["as written"]) == 400
-    for kind, pairs in kinds.items():
-        found = agreement_of(pairs)
+    for kind, opinions in kinds.items():
+        found = agreement_of(opinions)
         assert found["n"] == pytest.approx(rows["n"][kind], abs=2), kind
         few = found["n"] < 100  # one judgement in twenty moves a mean, and a rank correlation more
         for name, tolerance in (

@@ -13,6 +13,7 @@ from covrr_utils.backbones.registry import list_backbones
 from covrr_utils.judging.rubric import HEAD
 from covrr_utils.mini import judgements, stream, train
 from covrr_utils.mini import model as mini_model
+from covrr_utils.mini.attention import QUESTIONS, fast_vision
 from covrr_utils.mini.build import held_out_shots
 from covrr_utils.mini.recipes import JUDGE_RECIPES, Stage
 from covrr_utils.mini.render import FPS, SECONDS, SIZE, TOTAL_FRAMES
@@ -50,16 +51,11 @@ def test_a_question_in_training_sees_exactly_what_it_sees_at_inference(tiny, tas
     prefix = mini_model.Prefix(model, tiny.processor, head)
     batch = stream.Stream(recipe, tokenizer, prefix.ids, 0).batch(0, frozenset())
     before = model.model.language_model.config._attn_implementation
-    model.model.language_model.set_attn_implementation("questions")
-    pixels = tiny.processor.video_processor(
-        videos=list(batch["frames"].permute(0, 1, 4, 2, 3)),
-        do_sample_frames=False,
-        return_tensors="pt",
-    )
+    model.model.language_model.set_attn_implementation(QUESTIONS)
     try:
-        with mini_model.fast_vision(), torch.no_grad():
-            visual = model.model.get_video_features(
-                pixels["pixel_values_videos"], prefix.grid.repeat(2, 1), return_dict=True
+        with fast_vision(), torch.no_grad():
+            visual = mini_model.visual_of(
+                model, prefix, tiny.processor.video_processor, batch["frames"]
             )
             together = float(mini_model.answer_loss(model, prefix, visual, batch))
     finally:
