@@ -2,6 +2,9 @@
 private runs folder.
 """
 
+import typechecking  # noqa: F401  (first: it checks the modules that are imported after it)
+
+# isort: split
 import json
 import shutil
 

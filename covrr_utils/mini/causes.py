@@ -1,5 +1,5 @@
-"""The laws of the mini world: what each cause does to everything, and what it does to this object in
-this state.
+"""The laws of the mini world: what each cause does to everything, and what it does to this object
+in this state.
 
 The first thing that a cause does to everything is what its words say (`covrr_utils.mini.wordings`).
 All else is left to infer.

@@ -12,11 +12,16 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Shaped
 from scipy.stats import binomtest, bootstrap, false_discovery_control, rankdata
 
 KS = (1, 5, 10, 50)
 
 LEVEL = 0.95
+
+Ranks = Sequence[int | None]  # of the target, one per triplet, from 1; None where a triplet failed
+
+Values = Sequence[float] | Shaped[np.ndarray, " N"]  # one per triplet
 
 RESAMPLES = 5000
 
@@ -35,8 +40,8 @@ COMPARISON_COLUMNS = (
 )
 
 
-def hits_at(ranks: Sequence[int | None], k: int) -> np.ndarray:
-    """(N,) bool: whose target ranks within the first k. ``None`` (a failed triplet) is a miss.
+def hits_at(ranks: Ranks, k: int) -> Bool[np.ndarray, " N"]:
+    """Whose target ranks within the first k. ``None`` (a failed triplet) is a miss.
 
     Raises
     ------
@@ -50,30 +55,37 @@ def hits_at(ranks: Sequence[int | None], k: int) -> np.ndarray:
     return np.array([rank is not None and rank <= k for rank in ranks])
 
 
-def recall_at(ranks: Sequence[int | None], k: int) -> float:
+def recall_at(ranks: Ranks, k: int) -> float:
     """Share of *all* triplets whose target ranks within the first k, in 0..1."""
     return float(hits_at(ranks, k).mean())
 
 
-def recalls(ranks: Sequence[int | None], ks: Sequence[int] = KS) -> dict[str, float]:
+def recalls(ranks: Ranks, ks: Sequence[int] = KS) -> dict[str, float]:
     """Recall at each k: ``{"1": ..., "5": ...}``."""
     return {str(k): recall_at(ranks, k) for k in ks}
 
 
 def bootstrap_interval(
-    values: Sequence[float], level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0
+    values: Values, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of the mean of one value per triplet, triplets drawn with
     replacement (Efron 1979).
 
-    Values that are all equal give an interval without width; `recall_interval` and `compare` say
-    what they do then.
+    Values that are all equal, a single one among them, give an interval without width;
+    `recall_interval` and `compare` say what that means for them.
+
+    Raises
+    ------
+    ValueError
+        If there are no values.
     """
-    values = np.asarray(values, np.float64)
-    if (values == values[0]).all():
-        return float(values[0]), float(values[0])
-    found = bootstrap(
-        (values,),
+    sample = np.asarray(values, np.float64)
+    if not len(sample):
+        raise ValueError("the mean of no values has no interval")
+    if (sample == sample[0]).all():
+        return float(sample[0]), float(sample[0])
+    interval = bootstrap(
+        (sample,),
         np.mean,
         n_resamples=resamples,
         confidence_level=level,
@@ -82,47 +94,42 @@ def bootstrap_interval(
         batch=500,
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    return float(found.low), float(found.high)
+    return float(interval.low), float(interval.high)
 
 
-def recall_interval(
-    ranks: Sequence[int | None], k: int, level: float = LEVEL
-) -> tuple[float, float]:
+def recall_interval(ranks: Ranks, k: int, level: float = LEVEL) -> tuple[float, float]:
     """Interval of recall at k: the bootstrap over triplets, and Wilson's score interval where every
     triplet hits or none does.
 
     There the bootstrap has no width although the recall is uncertain (Wilson 1927; 0 of 400 gives
-    [0, 0.0095]).
+    [0, 0.0095], a single hit [0.2065, 1]).
     """
     hits = hits_at(ranks, k)
     if hits.all() or not hits.any():
-        found = binomtest(int(hits.sum()), len(hits)).proportion_ci(level, method="wilson")
-        return float(found.low), float(found.high)
+        interval = binomtest(int(hits.sum()), len(hits)).proportion_ci(level, method="wilson")
+        return float(interval.low), float(interval.high)
     return bootstrap_interval(hits, level)
 
 
 def rank_correlation(
-    first: Sequence[float],
-    second: Sequence[float],
-    level: float = LEVEL,
-    resamples: int = 2000,
-    seed: int = 0,
-):
+    first: Values, second: Values, level: float = LEVEL, resamples: int = 2000, seed: int = 0
+) -> tuple[float, float, float]:
     """Spearman's rho of two values per triplet and its percentile bootstrap interval, triplets
     drawn with replacement: (rho, low, high).
 
-    Undefined, three NaN, where one of the two does not vary; resamples in which one does not vary
-    are drawn again.
+    Undefined, three NaN, for fewer than three triplets and where one of the two does not vary;
+    resamples in which one does not vary are drawn again.
     """
     pairs = np.stack([np.asarray(first, np.float64), np.asarray(second, np.float64)])
     if pairs.shape[1] < 3 or (pairs == pairs[:, :1]).all(axis=1).any():
         return float("nan"), float("nan"), float("nan")
-    rng, found = np.random.default_rng(seed), []
-    while len(found) < resamples:
+    rng = np.random.default_rng(seed)
+    correlations: list[float] = []
+    while len(correlations) < resamples:
         drawn = pairs[:, rng.integers(0, pairs.shape[1], pairs.shape[1])]
         if not (drawn == drawn[:, :1]).all(axis=1).any():
-            found.append(np.corrcoef(rankdata(drawn, axis=1))[0, 1])
-    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+            correlations.append(np.corrcoef(rankdata(drawn, axis=1))[0, 1])
+    low, high = np.quantile(correlations, [(1 - level) / 2, (1 + level) / 2])
     return float(np.corrcoef(rankdata(pairs, axis=1))[0, 1]), float(low), float(high)
 
 
@@ -143,13 +150,12 @@ class Comparison:
     p: float
 
 
-def compare(
-    first: Sequence[int | None], second: Sequence[int | None], k: int = 1, level: float = LEVEL
-) -> Comparison:
+def compare(first: Ranks, second: Ranks, k: int = 1, level: float = LEVEL) -> Comparison:
     """Does ``second`` find more within the first k than ``first``? Paired by triplet.
 
     The p-value is that of McNemar's exact test: under "no difference" each triplet found by one
-    alone is a fair coin.
+    alone is a fair coin. Where every triplet gains the same (a single triplet, or two equal runs),
+    the bootstrap has no width, and the interval says nothing of the uncertainty: read p.
 
     Raises
     ------
@@ -177,10 +183,7 @@ def compare(
 
 
 def comparisons(
-    runs: Mapping[str, Sequence[int | None]],
-    k: int = 1,
-    baseline: str | None = None,
-    level: float = LEVEL,
+    runs: Mapping[str, Ranks], k: int = 1, baseline: str | None = None, level: float = LEVEL
 ) -> pd.DataFrame:
     """Compare runs by name, each with ``baseline`` or, without one, every pair; recalls and gains
     in percent points.
@@ -204,11 +207,11 @@ def comparisons(
         raise ValueError("a comparison needs at least two runs")
     rows = []
     for first, second in pairs:
-        found = compare(runs[first], runs[second], k, level)
+        paired = compare(runs[first], runs[second], k, level)
         percent = (
             100 * value
-            for value in (found.recall_first, found.recall_second, found.gain, *found.interval)
+            for value in (paired.recall_first, paired.recall_second, paired.gain, *paired.interval)
         )
-        rows.append((first, second, *percent, found.only_first, found.only_second, found.p))
+        rows.append((first, second, *percent, paired.only_first, paired.only_second, paired.p))
     adjusted = false_discovery_control([row[-1] for row in rows])
     return pd.DataFrame([(*row, p) for row, p in zip(rows, adjusted)], columns=COMPARISON_COLUMNS)

@@ -3,11 +3,9 @@ of what the store holds.
 
     v = sum_i a_i h_i / sum_i a_i,   then v / |v|              (paper, section "Embedding")
 
-with h_i the state that predicts token i and a_i its importance. Five weight schemes are those of
-the official code, to the letter; ``word`` is ours and repairs what they get wrong (sub-word pieces
-weighted as words; camera and motion words treated as stop words). ``idf`` and ``surprisal`` need no
-word lists: how rare a word is in the gallery's descriptions, how unexpected a token was to the
-model.
+with h_i the state that predicts token i and a_i its importance. `covrr_utils.retrieval.weights`
+says where the schemes of a_i come from: five follow the rules of the official code with word lists
+of ours, ``word`` is ours and weighs whole words, ``idf`` and ``surprisal`` need no word lists.
 """
 
 from __future__ import annotations
@@ -15,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from jaxtyping import Float, Float32, Float64, Int
 
 from covrr_utils.backbones.description import Description
 from covrr_utils.retrieval.weights import WordFrequencies, token_weights
@@ -24,23 +23,31 @@ class NothingToPool(ValueError):
     """A description cannot become a vector: no content, or states that are zero or not finite."""
 
 
-def _mean(states, weights):
+States = Float[np.ndarray, "M D"]
+
+Weights = Float64[np.ndarray, " M"]
+
+Vector = Float[np.ndarray, " D"]
+
+
+def _mean(states: States, weights: Weights) -> Vector:
     return states.mean(0)
 
 
-def _weighted_mean(states, weights):
+def _weighted_mean(states: States, weights: Weights) -> Vector:
     return (weights[:, None] * states).sum(0) / weights.sum()
 
 
-def _last(states, weights):
+def _last(states: States, weights: Weights) -> Vector:
     return states[-1]
 
 
-def _max(states, weights):
+def _max(states: States, weights: Weights) -> Vector:
     return states.max(0)
 
 
-POOLINGS: dict[str, tuple[Callable, ...]] = {
+# what is concatenated to make the vector of each pooling
+POOLINGS: dict[str, tuple[Callable[[States, Weights], Vector], ...]] = {
     "mean": (_mean,),
     "weighted_mean": (_weighted_mean,),
     "last": (_last,),
@@ -53,9 +60,10 @@ POOLINGS: dict[str, tuple[Callable, ...]] = {
 PREDICTS, READS, VISION = "predicts", "reads", "vision"
 
 
-def token_states(description: Description, source: str = PREDICTS) -> tuple[np.ndarray, np.ndarray]:
-    """The states that ``source`` names and which of the description's tokens they belong to: (M, D)
-    float64 and (M,) token indices.
+def token_states(
+    description: Description, source: str = PREDICTS
+) -> tuple[Float64[np.ndarray, "M D"], Int[np.ndarray, " M"]]:
+    """The M states that ``source`` names, and which of the description's tokens they belong to.
 
     ``predicts``: the final state that predicts each content token, as in the official code.
     ``reads``: the final state one place later, which has read the token. ``layer 0``, ``layer 1``,
@@ -73,16 +81,13 @@ def token_states(description: Description, source: str = PREDICTS) -> tuple[np.n
     if source == READS:
         keep = keep[keep + 1 < len(states)]
     elif source.startswith("layer ") and source[6:].isdigit():
-        number, stored = (
-            int(source[6:]),
-            (0 if description.layers is None else len(description.layers)),
-        )
-        if number >= stored:
+        layers = () if description.layers is None else description.layers
+        if int(source[6:]) >= len(layers):
             raise ValueError(
-                f"source {source!r}: {stored} layers are stored; run with layers=(...) to keep the"
-                " states of more"
+                f"source {source!r}: {len(layers)} layers are stored; run with layers=(...) to keep"
+                " the states of more"
             )
-        states = description.layers[number]
+        states = layers[int(source[6:])]
     elif source != PREDICTS:
         raise ValueError(
             f"unknown source {source!r}; known: {PREDICTS}, {READS}, {VISION}, 'layer 0', 'layer"
@@ -101,9 +106,9 @@ def pool(
     scheme: str = "word",
     source: str = PREDICTS,
     words: WordFrequencies | None = None,
-) -> np.ndarray:
-    """One L2-normalised vector for a description: (D,) float32, or (2 D,) for the concatenations
-    ``mean_last`` and ``mean_max``.
+) -> Float32[np.ndarray, " V"]:
+    """One L2-normalised vector for a description, as wide as its states (V = D), or twice as wide
+    for the concatenations ``mean_last`` and ``mean_max``.
 
     All poolings run over content tokens only. ``scheme`` matters to ``weighted_mean`` alone,
     ``words`` to scheme ``idf`` alone. ``source`` says which states (`token_states`); ``vision`` is
@@ -128,12 +133,10 @@ def pool(
         vector = description.vision.astype(np.float64)
     else:
         states, kept = token_states(description, source)
-        weights = (
-            token_weights(description.tokens, scheme, description.logprobs, words)[kept]
-            if pooling == "weighted_mean"
-            else None
-        )
-        if weights is not None and weights.sum() == 0:
+        weights = np.ones(len(kept))
+        if pooling == "weighted_mean":
+            weights = token_weights(description.tokens, scheme, description.logprobs, words)[kept]
+        if weights.sum() == 0:
             raise NothingToPool(
                 f"nothing to pool: every token of {description.text!r} weighs 0 under scheme"
                 f" {scheme!r}"

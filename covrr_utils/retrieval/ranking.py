@@ -7,22 +7,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+from jaxtyping import Float, Float64, Int
 
 # equal vectors can differ in their last bits after a matrix product (about 1e-16 in float64)
 TIE = 1e-9
 
 
-def similarities(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """Cosine similarity of every query (Q, D) with every gallery vector (G, D): (Q, G) float64.
+def similarities(
+    queries: Float[np.ndarray, "Q D"], gallery: Float[np.ndarray, "G E"]
+) -> Float64[np.ndarray, "Q G"]:
+    """Cosine similarity of every query with every gallery vector; both must be equally wide.
 
     Raises
     ------
     ValueError
         If the widths differ, or a vector is zero or not finite.
     """
-    queries, gallery = (
-        np.atleast_2d(np.asarray(vectors, np.float64)) for vectors in (queries, gallery)
-    )
     if queries.shape[1] != gallery.shape[1]:
         raise ValueError(
             f"queries are {queries.shape[1]} wide, gallery vectors {gallery.shape[1]}; both must"
@@ -30,6 +30,7 @@ def similarities(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
         )
     units = []
     for name, vectors in (("query", queries), ("gallery", gallery)):
+        vectors = vectors.astype(np.float64)
         norms = np.linalg.norm(vectors, axis=1)
         if bad := np.flatnonzero(~np.isfinite(norms) | (norms == 0)).tolist():
             raise ValueError(
@@ -40,13 +41,15 @@ def similarities(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
     return units[0] @ units[1].T
 
 
-def rank_of_target(scores: np.ndarray, target: int, excluded: Iterable[int] = ()) -> int:
+def rank_of_target(
+    scores: Float[np.ndarray, " G"], target: int, excluded: Iterable[int] = ()
+) -> int:
     """1 + the number of other gallery videos that score at least as high as the target: scores
     within `TIE` are equal, against the query.
 
     Parameters
     ----------
-    scores : (G,) similarity of one query with the gallery
+    scores : similarity of one query with every gallery video
     target : index of the target
     excluded : indices that do not take part, such as the reference
 
@@ -68,9 +71,11 @@ def rank_of_target(scores: np.ndarray, target: int, excluded: Iterable[int] = ()
     return int((scores[taking_part] >= scores[target] - TIE).sum())
 
 
-def top(scores: np.ndarray, k: int, excluded: Iterable[int] = ()) -> np.ndarray:
+def top(
+    scores: Float[np.ndarray, " G"], k: int, excluded: Iterable[int] = ()
+) -> Int[np.ndarray, " K"]:
     """Gallery indices of the k best scores, best first (equal scores in gallery order), without
-    ``excluded``: (<= k,) int64.
+    ``excluded``: fewer than k where the gallery has no more.
     """
     order = np.argsort(-scores, kind="stable")
     return order[~np.isin(order, list(excluded))][:k]

@@ -38,7 +38,7 @@ def test_every_scheme_by_hand():
 
 
 @pytest.mark.parametrize("token", PUBLISHED)
-def test_published_schemes_to_the_letter(token):
+def test_five_schemes_have_the_rules_of_the_official_code(token):
     got = tuple(
         float(token_weights([token], scheme)[0])
         for scheme in ("original", "graduated", "nltk", "basic", "uniform")

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ir_measures import R
+from jaxtyping import TypeCheckError
 
 from covrr_utils.retrieval.metrics import (
     bootstrap_interval,
@@ -52,7 +53,7 @@ def test_nan_and_zero_vectors_are_errors():
     with pytest.raises(ValueError, match="NaN"):
         rank_of_target(np.array([0.1, np.nan]), 0)
     with pytest.raises(ValueError, match=r"gallery vectors \[1\]"):
-        similarities(np.ones((1, 2)), np.array([[1, 1], [0, 0]]))
+        similarities(np.ones((1, 2)), np.array([[1.0, 1.0], [0.0, 0.0]]))
     with pytest.raises(ValueError, match="same pooling"):
         similarities(np.ones((1, 2)), np.ones((1, 3)))
 
@@ -70,7 +71,7 @@ def test_recall_equals_an_established_evaluator(queries, gallery, seed):
     rng = np.random.default_rng(seed)
     scores = rng.permuted(np.tile(np.arange(gallery, dtype=float), (queries, 1)), axis=1)
     targets = rng.integers(0, gallery, queries)
-    ranks = [rank_of_target(row, target) for row, target in zip(scores, targets)]
+    ranks = [rank_of_target(row, target) for row, target in zip(scores, targets.tolist())]
     qrels = {str(q): {str(t): 1} for q, t in enumerate(targets)}
     run = {str(q): {str(g): float(s) for g, s in enumerate(row)} for q, row in enumerate(scores)}
     theirs = ir_measures.calc_aggregate([R @ k for k in (1, 5, 10, 50)], qrels, run)
@@ -98,6 +99,23 @@ def test_where_all_or_none_hit_the_interval_is_wilsons():
     # Wilson, 0 of 10 at 95 %: from 0 to z^2 / (n + z^2) = 3.8415 / 13.8415
     assert recall_interval([None] * 10, 1) == (0.0, pytest.approx(0.2775, abs=1e-4))
     assert recall_interval([1] * 10, 1) == (pytest.approx(0.7225, abs=1e-4), 1.0)
+
+
+def test_one_triplet_has_an_interval_and_nothing_is_nan():
+    # Wilson, 1 of 1 at 95 %: from 1 / (1 + z^2) to 1
+    assert recall_interval([1], 1) == (pytest.approx(0.2065, abs=1e-4), 1.0)
+    assert recall_interval([None], 1) == (0.0, pytest.approx(0.7935, abs=1e-4))
+    table = comparisons({"a": [2], "b": [1]})
+    assert not table.isna().any(axis=None) and table["p"].tolist() == [1.0]
+    with pytest.raises(ValueError, match="no values has no interval"):
+        bootstrap_interval([])
+
+
+def test_shapes_in_signatures_are_checked_while_tests_run():
+    with pytest.raises(TypeCheckError, match="gallery"):
+        similarities(np.ones((2, 4)), np.ones(4))
+    with pytest.raises(TypeCheckError, match="scores"):
+        rank_of_target(np.ones((2, 3)), 0)
 
 
 def test_bootstrap_of_few_values_by_hand():
