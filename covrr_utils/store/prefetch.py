@@ -1,0 +1,161 @@
+"""Clips are decoded while the model works, in the order of the work, and never more of them than
+memory is meant to hold.
+
+The frames that wait are bounded by their bytes, not by their number: thirty-two clips of the mini
+world weigh 40 MB, thirty-two minutes of high-definition video more than 100 GB.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from covrr_utils.backbones.description import Failure
+from covrr_utils.video.clips import Clip, ClipError, Decoded, Sampling, as_clip
+from covrr_utils.video.decoder import Decoder, submitted
+
+GIB = 1024**3
+
+AHEAD_BYTES = GIB  # frames that wait for the model; at most one clip more is being decoded
+
+BATCH_BYTES = GIB  # frames of one batch, unless one clip alone weighs more
+
+Items = Sequence[tuple[str, Clip]]
+
+
+@dataclass(frozen=True)
+class Work:
+    """One thing to compute: its id, the id under which it is stored, its video."""
+
+    id: str
+    stored: str
+    video: str
+
+
+@dataclass
+class Batch:
+    """Work that goes to the model together: the clips that are ``ready``, by the work's id, and the
+    failures of the others.
+    """
+
+    work: list[Work] = field(default_factory=list)
+    ready: list[tuple[str, Clip]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def bytes(self) -> int:
+        """What the frames weigh."""
+        return sum(clip.frames.nbytes for _, clip in self.ready)
+
+
+class Prefetch:
+    """Decodes the videos of ``work`` one after the other, at most ``window`` items and
+    `AHEAD_BYTES` ahead of what is taken. Use it in a ``with`` block, inside that of the decoder.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        work: Sequence[Work],
+        path_of: Callable[[str], Path],
+        sampling: Sampling,
+        window: int,
+    ):
+        self.work, self.window = work, window
+        self._submit = lambda video: submitted(decoder, path_of, video, sampling)[1]
+        self._lock = threading.Lock()
+        self._answers: dict[int, Future[Decoded]] = {}  # submitted and not taken, by number
+        self._taken = 0  # so many are taken
+        self._begun = 0  # so many are submitted
+        self._closed = False
+
+    def __enter__(self) -> Prefetch:
+        self._advance()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._closed = True
+
+    def batch(self, size: int) -> Batch:
+        """The next ``size`` items; fewer at the end, or where their frames would weigh more than
+        `BATCH_BYTES`.
+
+        Where the frames do not fit into memory, the batch ends before them, and nothing is decoded
+        ahead any more; a clip that does not fit alone is a failure.
+        """
+        batch = Batch()
+        while self._taken < len(self.work) and len(batch.work) < size:
+            if batch.bytes >= BATCH_BYTES:
+                break
+            item = self.work[self._taken]
+            try:
+                clip = self._next(item)
+            except MemoryError as error:
+                if batch.ready or self.window > 1:
+                    self._start_over()
+                    if batch.ready:
+                        break
+                    continue
+                batch.failures.append(Failure(item.id, "video", "too large", _told(error)))
+            except ClipError as error:
+                batch.failures.append(Failure(item.id, "video", error.cause, str(error)))
+            except Exception as error:  # whatever one video does costs that video alone
+                cause = "read error" if isinstance(error, OSError) else "not decodable"
+                batch.failures.append(Failure(item.id, "video", cause, _told(error)))
+            else:
+                batch.ready.append((item.id, clip))
+            batch.work.append(item)
+            self._move_on()
+        return batch
+
+    def _next(self, item: Work) -> Clip:
+        """The clip of the first item that is not taken."""
+        self._advance()
+        return as_clip(self._answers[self._taken].result(), item.video)
+
+    def _move_on(self) -> None:
+        with self._lock:
+            del self._answers[self._taken]
+            self._taken += 1
+        self._advance()
+
+    def _start_over(self) -> None:
+        """Let go of everything that is decoded, and from now on decode what is taken next alone."""
+        with self._lock:
+            self.window = 1
+        for answer in list(self._answers.values()):
+            answer.exception()  # waits for the one that is being decoded: its frames are let go too
+        with self._lock:
+            self._answers.clear()
+            self._begun = self._taken
+
+    def _advance(self) -> None:
+        """Submit the next video, if there is room for it and none is being decoded."""
+        with self._lock:
+            number, answers = self._begun, self._answers.values()
+            if (
+                self._closed
+                or number >= min(len(self.work), self._taken + self.window)
+                or not all(answer.done() for answer in answers)
+                or (answers and sum(map(_weight, answers)) >= AHEAD_BYTES)
+            ):
+                return
+            self._begun = number + 1
+            answer = self._answers[number] = self._submit(self.work[number].video)
+        answer.add_done_callback(lambda _: self._advance())
+
+
+def _weight(answer: Future[Decoded]) -> int:
+    """Bytes of a decoded clip's frames; 0 of an error."""
+    failed = answer.cancelled() or answer.exception() is not None
+    return 0 if failed else answer.result().frames.nbytes
+
+
+def _told(error: BaseException) -> str:
+    """An error's class and the first line of what it says."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
