@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from covrr_utils.backbones.description import Description, Record
-from covrr_utils.store import batches
+from covrr_utils.store import batches, prefetch
 from covrr_utils.store.collection import Store
 from covrr_utils.video.clips import Clip, Sampling
 
@@ -27,7 +27,7 @@ def description(name: str) -> Description:
 
 def main(store: str, videos: str, pause: str) -> None:
     # the metadata's class takes seconds to import
-    batches.as_clip = lambda found, id_: Clip(id_, found.frames, None)
+    prefetch.as_clip = lambda found, id_: Clip(id_, found.frames, None)
     files = {path.stem: path for path in sorted(Path(videos).glob("*.mp4"))}
 
     def compute(items):
@@ -35,7 +35,7 @@ def main(store: str, videos: str, pause: str) -> None:
         assert all(clip.frames.shape[1:] == (128, 128, 3) for _, clip in items)
         return [Record(name, description(name)) for name, _ in items], []
 
-    work = [batches.Work(name, name, name) for name in files]
+    work = [prefetch.Work(name, name, name) for name in files]
     batches.fill(
         Store(Path(store)).collection("gallery", {"stub": 1}),
         work,

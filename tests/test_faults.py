@@ -27,9 +27,10 @@ from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.places import file_name
 from covrr_utils.experiments.run import Run
 from covrr_utils.files import DiskFull
-from covrr_utils.store import batches
-from covrr_utils.store.batches import Work, fill
+from covrr_utils.store import prefetch
+from covrr_utils.store.batches import fill
 from covrr_utils.store.collection import Store, StoreError
+from covrr_utils.store.prefetch import Work
 from covrr_utils.video.clips import CAUSES, Clip, ClipError, Sampling
 from covrr_utils.video.decoder import Decoder, read_clip
 from covrr_utils.video.readers import decode
@@ -52,7 +53,7 @@ def videos(tmp_path_factory):
 @pytest.fixture
 def work(videos, monkeypatch):
     """Thirty things to compute and a way to start on them with any ``compute``."""
-    monkeypatch.setattr(batches, "as_clip", lambda found, id_: Clip(id_, found.frames, None))
+    monkeypatch.setattr(prefetch, "as_clip", lambda found, id_: Clip(id_, found.frames, None))
     files = {path.stem: path for path in sorted(videos.glob("*.mp4"))}
 
     def start(collection, compute, size=4, path_of=files.__getitem__):
@@ -618,7 +619,7 @@ def test_a_full_disk_ends_a_run_with_an_intact_store(tmp_path, work, monkeypatch
     with pytest.raises(DiskFull, match="the disk is full"):
         work(collection, compute)
     monkeypatch.undo()
-    monkeypatch.setattr(batches, "as_clip", lambda found, id_: Clip(id_, found.frames, None))
+    monkeypatch.setattr(prefetch, "as_clip", lambda found, id_: Clip(id_, found.frames, None))
     stored = Store(tmp_path).collection("gallery", {})
     assert 0 < len(stored) < 30 and all(
         record.description.text == name for name, record in stored.records().items()

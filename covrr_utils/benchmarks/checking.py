@@ -9,7 +9,6 @@ import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,8 +18,8 @@ from covrr_utils import paths
 from covrr_utils.benchmarks.benchmark import Benchmark
 from covrr_utils.benchmarks.triplets import Triplet
 from covrr_utils.files import write_atomically, write_json
-from covrr_utils.video.clips import ClipError, Sampling
-from covrr_utils.video.decoder import Decoder
+from covrr_utils.video.clips import Sampling
+from covrr_utils.video.decoder import Decoder, submitted, told
 
 PRESENT, MISSING = "present", "missing"
 
@@ -46,26 +45,15 @@ def check_videos(benchmark: Benchmark, desc: str | None = "probing videos") -> l
     """
     videos, findings = benchmark.videos(), []
     with Decoder(WORKERS) as decoder:
-        asked = [_submitted(decoder, benchmark, video) for video in videos]
+        asked = [submitted(decoder, benchmark.video_path, video, PROBE) for video in videos]
         for video, (path, answer) in zip(tqdm(videos, desc=desc, disable=desc is None), asked):
             cause, message = PRESENT, ""
             try:
                 answer.result()
-            except ClipError as error:
-                cause, message = error.cause, str(error)
+            except Exception as error:  # whatever one video does costs that video alone
+                cause, message = told(error).cause, str(told(error))
             findings.append(Finding(video, benchmark.section_of(video), cause, message, path))
     return findings
-
-
-def _submitted(decoder: Decoder, benchmark: Benchmark, video: str) -> tuple[str, Future]:
-    """The path of a video and the answer to come about its first and last frame."""
-    try:
-        path = benchmark.video_path(video)
-    except ClipError as error:
-        answer: Future = Future()
-        answer.set_exception(error)
-        return "", answer
-    return str(path), decoder.submit(path, PROBE)
 
 
 def counts(benchmark: Benchmark, findings: Iterable[Finding] | None) -> dict:

@@ -42,8 +42,9 @@ from covrr_utils.experiments.stored import (
 from covrr_utils.files import content_hash, digest
 from covrr_utils.reasoning import prompts, strategies
 from covrr_utils.reasoning.settings import Settings
-from covrr_utils.store.batches import Compute, Items, Work, fill, keep
+from covrr_utils.store.batches import Compute, fill, keep
 from covrr_utils.store.collection import Store
+from covrr_utils.store.prefetch import Items, Work
 from covrr_utils.store.records import StoredRecord
 from covrr_utils.traces.trace import ReasoningTrace
 from covrr_utils.video.clips import ClipError

@@ -1,7 +1,7 @@
 """Long work, batch by batch: what is finished is stored at once, what fails is recorded with its
 cause, and nothing stops the rest.
 
-- clips are decoded ahead, in a process of its own (`covrr_utils.video.decoder`)
+- clips are decoded ahead, in a process of its own (`covrr_utils.store.prefetch`)
 - a batch that does not fit into memory, or has states that are not finite, is halved, down to the
   one item that is at fault
 - Ctrl-C, a full disk or a killed process lose at most the batch in flight; the same command goes on
@@ -15,8 +15,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -25,25 +24,15 @@ from covrr_utils import paths
 from covrr_utils.backbones.description import Failure, NotFinite, Record
 from covrr_utils.files import DiskFull
 from covrr_utils.store.collection import Collection
-from covrr_utils.video.clips import Clip, ClipError, Sampling, as_clip
+from covrr_utils.store.prefetch import Items, Prefetch, Work
+from covrr_utils.video.clips import Sampling
 from covrr_utils.video.decoder import Decoder
 
 WORTH_SAYING = 120.0  # seconds of work that is left: below, a progress bar says enough
 
 RESERVE = 64 * 1024**2  # bytes of disk that are not to be filled
 
-Items = Sequence[tuple[str, Clip]]
-
 Compute = Callable[[Items], tuple[list[Record], list[Failure]]]
-
-
-@dataclass(frozen=True)
-class Work:
-    """One thing to compute: its id, the id under which it is stored, its video."""
-
-    id: str
-    stored: str
-    video: str
 
 
 def fill(
@@ -73,37 +62,26 @@ def fill(
     if not missing:
         return
     done = 0
-    with Decoder() as decoder, tqdm(total=len(missing), desc=desc, mininterval=1) as bar:
+    with (
+        Decoder() as decoder,
+        Prefetch(decoder, missing, path_of, sampling, 3 * size) as clips,
+        tqdm(total=len(missing), desc=desc, mininterval=1) as bar,
+    ):
         try:
-            answers = {
-                item.id: _submitted(decoder, path_of, item.video, sampling)
-                for item in missing[: 2 * size]
-            }
             while done < len(missing):
-                begun, batch = time.perf_counter(), missing[done : done + size]
-                ahead = missing[done + size : done + 3 * size]
-                answers |= {
-                    item.id: _submitted(decoder, path_of, item.video, sampling)
-                    for item in ahead
-                    if item.id not in answers
-                }
-                ready, failures = _decoded(batch, answers)
-                records, failed, fits = _halving(compute, ready)
-                stored = {item.id: item.stored for item in batch}
-                failures += failed + keep(collection, records, stored)
+                begun, batch = time.perf_counter(), clips.batch(size)
+                records, failed, fits = _halving(compute, batch.ready)
+                stored = {item.id: item.stored for item in batch.work}
+                failures = batch.failures + failed + keep(collection, records, stored)
+                del batch  # the frames of two batches are never held at once
                 collection.record_failures(
                     replace(failure, id=stored[failure.id]) for failure in failures
                 )
-                size, done = min(size, fits), done + len(batch)
-                bar.update(len(batch))
-                if done == len(batch) < len(missing):
-                    _estimate(
-                        collection,
-                        len(batch),
-                        len(missing) - done,
-                        time.perf_counter() - begun,
-                        desc,
-                    )
+                size, done = min(size, fits), done + len(stored)
+                bar.update(len(stored))
+                if done == len(stored) < len(missing):
+                    seconds = time.perf_counter() - begun
+                    _estimate(collection, done, len(missing) - done, seconds, desc)
         except KeyboardInterrupt:
             tqdm.write(
                 f"{desc}: stopped. {done} of {len(missing)} are done and stored; run the same again"
@@ -111,30 +89,6 @@ def fill(
                 file=sys.stderr,
             )
             raise
-
-
-def _submitted(
-    decoder: Decoder, path_of: Callable[[str], Path], video: str, sampling: Sampling
-) -> Future:
-    """The clip to come, or the error that is known already."""
-    try:
-        return decoder.submit(path_of(video), sampling)
-    except ClipError as error:
-        answer: Future = Future()
-        answer.set_exception(error)
-        return answer
-
-
-def _decoded(
-    batch: Sequence[Work], answers: dict[str, Future]
-) -> tuple[list[tuple[str, Clip]], list[Failure]]:
-    ready, failures = [], []
-    for item in batch:
-        try:
-            ready.append((item.id, as_clip(answers.pop(item.id).result(), item.video)))
-        except ClipError as error:
-            failures.append(Failure(item.id, "video", error.cause, str(error)))
-    return ready, failures
 
 
 def _halving(compute: Compute, items: Items) -> tuple[list[Record], list[Failure], int]:
@@ -150,16 +104,15 @@ def _halving(compute: Compute, items: Items) -> tuple[list[Record], list[Failure
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-        fits, cause, message = max(len(items) // 2, 1), "out of memory", str(error).splitlines()[0]
+        message = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        fits, cause = max(len(items) // 2, 1), "out of memory"
     _free_memory()
     if len(items) == 1:
         return [], [Failure(items[0][0], "model", cause, message)], fits
     middle = len(items) // 2
-    records, failures = [], []
-    for half in (items[:middle], items[middle:]):
-        found, failed, fit = _halving(compute, half)
-        records, failures, fits = records + found, failures + failed, min(fits, fit)
-    return records, failures, fits
+    first, first_failed, first_fits = _halving(compute, items[:middle])
+    second, second_failed, second_fits = _halving(compute, items[middle:])
+    return first + second, first_failed + second_failed, min(fits, first_fits, second_fits)
 
 
 def out_of_memory(error: BaseException) -> bool:

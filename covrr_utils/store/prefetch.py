@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from covrr_utils.backbones.description import Failure
-from covrr_utils.video.clips import Clip, ClipError, Decoded, Sampling, as_clip
-from covrr_utils.video.decoder import Decoder, submitted
+from covrr_utils.video.clips import Clip, Decoded, NoRoom, Sampling, as_clip
+from covrr_utils.video.decoder import Decoder, submitted, told
 
 GIB = 1024**3
 
@@ -93,21 +93,17 @@ class Prefetch:
                 break
             item = self.work[self._taken]
             try:
-                clip = self._next(item)
-            except MemoryError as error:
-                if batch.ready or self.window > 1:
+                batch.ready.append((item.id, self._next(item)))
+            except (NoRoom, MemoryError) as error:
+                if batch.ready or self.window > 1:  # what is held may be what takes the room
                     self._start_over()
                     if batch.ready:
                         break
                     continue
-                batch.failures.append(Failure(item.id, "video", "too large", _told(error)))
-            except ClipError as error:
-                batch.failures.append(Failure(item.id, "video", error.cause, str(error)))
+                batch.failures.append(Failure(item.id, "video", "too large", str(error)))
             except Exception as error:  # whatever one video does costs that video alone
-                cause = "read error" if isinstance(error, OSError) else "not decodable"
-                batch.failures.append(Failure(item.id, "video", cause, _told(error)))
-            else:
-                batch.ready.append((item.id, clip))
+                fault = told(error)
+                batch.failures.append(Failure(item.id, "video", fault.cause, str(fault)))
             batch.work.append(item)
             self._move_on()
         return batch
@@ -135,6 +131,12 @@ class Prefetch:
 
     def _advance(self) -> None:
         """Submit the next video, if there is room for it and none is being decoded."""
+        while (answer := self._submitted()) is not None:
+            if not answer.done():  # one without a path is answered at once
+                answer.add_done_callback(lambda _: self._advance())
+                return
+
+    def _submitted(self) -> Future[Decoded] | None:
         with self._lock:
             number, answers = self._begun, self._answers.values()
             if (
@@ -143,19 +145,13 @@ class Prefetch:
                 or not all(answer.done() for answer in answers)
                 or (answers and sum(map(_weight, answers)) >= AHEAD_BYTES)
             ):
-                return
+                return None
             self._begun = number + 1
-            answer = self._answers[number] = self._submit(self.work[number].video)
-        answer.add_done_callback(lambda _: self._advance())
+            self._answers[number] = self._submit(self.work[number].video)
+            return self._answers[number]
 
 
 def _weight(answer: Future[Decoded]) -> int:
     """Bytes of a decoded clip's frames; 0 of an error."""
     failed = answer.cancelled() or answer.exception() is not None
     return 0 if failed else answer.result().frames.nbytes
-
-
-def _told(error: BaseException) -> str:
-    """An error's class and the first line of what it says."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__

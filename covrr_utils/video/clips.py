@@ -48,6 +48,13 @@ class ClipError(Exception):
         self.cause = cause
 
 
+class NoRoom(ClipError):
+    """Frames that do not fit into the memory that is left now; later they may."""
+
+    def __init__(self, message: str):
+        super().__init__("too large", message)
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How frames are taken from a video: either ``fps`` frames per second or ``num_frames`` in all,

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BufferedReader, BufferedWriter
@@ -24,7 +25,7 @@ from typing import IO
 import numpy as np
 
 from covrr_utils import paths
-from covrr_utils.video.clips import Clip, ClipError, Decoded, Sampling, as_clip
+from covrr_utils.video.clips import Clip, ClipError, Decoded, NoRoom, Sampling, as_clip
 from covrr_utils.video.serving import request
 
 SECONDS = 120.0  # for one clip
@@ -171,10 +172,9 @@ class Decoder:
                     f"{shown}: the decoder did not answer within {allowed:g} s and was stopped",
                 )
             if not room:
-                raise ClipError(
-                    "too large",
+                raise NoRoom(
                     f"{shown}: its frames do not fit into the memory that is left; sample fewer"
-                    " frames, or take a smaller batch size, and run the same again",
+                    " frames, or take a smaller batch size, and run the same again"
                 )
             words = process.last_words(written if process.started else 0)
             raise ClipError(
@@ -197,6 +197,30 @@ class Decoder:
         )
 
 
+def submitted(
+    decoder: Decoder, path_of: Callable[[str], Path], video: str, sampling: Sampling
+) -> tuple[str, Future[Decoded]]:
+    """The path of a video and its clip to come; "" and the error where ``path_of`` raises one, as
+    it does for a video that is not there.
+    """
+    try:
+        path = path_of(video)
+    except Exception as error:  # one video's, told where its clip is asked for
+        answer: Future[Decoded] = Future()
+        answer.set_exception(error)
+        return "", answer
+    return str(path), decoder.submit(path, sampling)
+
+
+def told(error: Exception) -> ClipError:
+    """Any error that a video's decoding ended in, as the cause of that video's miss."""
+    if isinstance(error, ClipError):
+        return error
+    lines = str(error).strip().splitlines() or [""]
+    message = f"{type(error).__name__}: {lines[0][:300]}"
+    return ClipError("read error" if isinstance(error, OSError) else "not decodable", message)
+
+
 @functools.cache
 def shared() -> Decoder:
     """One decoding process for all who read single clips; it ends with this process."""
@@ -214,4 +238,8 @@ def read_clip(path: Path, sampling: Sampling, id: str | None = None) -> Clip:
         With one of the causes in `covrr_utils.video.clips.CAUSES`.
     """
     path = Path(path)
-    return as_clip(shared().submit(path, sampling).result(), path.stem if id is None else id)
+    try:
+        decoded = shared().submit(path, sampling).result()
+    except Exception as error:
+        raise told(error) from error
+    return as_clip(decoded, path.stem if id is None else id)

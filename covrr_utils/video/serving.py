@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,10 +25,11 @@ MEMORY = 8 * 1024**3  # bytes that one clip may take, where the system can limit
 
 
 def serve() -> None:
-    """Answer requests until the pipe is closed.
+    """Answer requests until the pipe is closed or the process that asks has ended.
 
     What libraries print goes to standard error, not into an answer.
     """
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     for line in sys.stdin.buffer:
@@ -35,6 +38,13 @@ def serve() -> None:
         if frames is not None:
             answers.write(frames.data)
         answers.flush()
+
+
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent, in the middle of a clip too."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def request(path: Path, sampling: Sampling) -> dict[str, object]:
