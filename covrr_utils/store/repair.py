@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Container
+from contextlib import suppress
 from pathlib import Path
 
 from covrr_utils import paths
@@ -26,7 +27,7 @@ def check_key(folder: Path) -> None:
     edited folder never lends its vectors to another key.
 
     A key file that is damaged is named; that or a missing one is written again with the next
-    shard, for the folder's name tells the key too.
+    shard, for the folder's name, and the shards in it, tell the key too.
 
     Raises
     ------
@@ -41,16 +42,24 @@ def check_key(folder: Path) -> None:
             text = path.read_bytes()
         except FileNotFoundError:
             return
+    with suppress(ValueError, RecursionError):
+        if digest(json.loads(text)) == folder.name:
+            return
+        if not any(_key(shard) == folder.name for shard in sorted(folder.glob("*.safetensors"))):
+            raise StoreError(
+                f"{paths.relative(path)}: belongs to another key than the folder's name says; move"
+                " the folder away to compute its descriptions again"
+            )
+    say(f"{paths.relative(path)} is damaged; it is written again with the next shard")
+
+
+def _key(path: Path) -> str | None:
+    """The digest of the key under which a shard was written, where it tells one."""
     try:
-        found = digest(json.loads(text))
-    except (ValueError, RecursionError) as error:
-        say(f"{paths.relative(path)} is damaged ({error}); it is written again when needed")
-        return
-    if found != folder.name:
-        raise StoreError(
-            f"{paths.relative(path)}: belongs to another key than the folder's name says; move the"
-            " folder away to compute its descriptions again"
-        )
+        with reading(path):
+            return Shard(path).key
+    except ValueError:
+        return None
 
 
 def fault(folder: Path, line: Announced) -> str | None:
@@ -98,11 +107,6 @@ def unannounced(folder: Path, announced: Container[str]) -> list[Announced]:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         if path.name != f"{sha256[:16]}.safetensors":
             continue
-        with reading(path):
-            try:
-                shard = Shard(path)
-            except ValueError:  # nothing announces it and nothing can be read: nothing is lost
-                continue
-        if shard.key == folder.name:
-            lines.append(Announced(path.name, sha256, shard.ids))
+        if _key(path) == folder.name:
+            lines.append(Announced(path.name, sha256, Shard(path).ids))
     return lines

@@ -1,16 +1,13 @@
 """One damaged file of a store costs what it holds, not what lies beside it."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
+from stores import KEY, NAMES, cut, filled, opened, record, shard_of, texts
 
 from covrr_utils.store.collection import Store
 from covrr_utils.store.repair import StoreError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from stores import KEY, NAMES, cut, filled, opened, record, shard_of, texts  # noqa: E402
 
 
 @pytest.fixture

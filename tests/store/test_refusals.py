@@ -9,15 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from stores import KEY, NAMES, cut, filled, opened, record, shard_of, texts
 
 from covrr_utils import paths
 from covrr_utils.backbones.description import Failure, Record
 from covrr_utils.files import FileError
 from covrr_utils.store.collection import Store
 from covrr_utils.store.repair import StoreError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from stores import KEY, NAMES, cut, filled, opened, record, shard_of, texts  # noqa: E402
 
 
 @pytest.fixture

@@ -2,23 +2,19 @@
 
 import hashlib
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
+from stores import KEY, filled, opened, record
 
 from covrr_utils.store import shards
 from covrr_utils.store.collection import Store
 from covrr_utils.store.journal import Announced, _written
 from covrr_utils.store.repair import StoreError
 from covrr_utils.store.shards import Shard, pack
-
-sys.path.insert(0, str(Path(__file__).parent))
-from stores import KEY, filled, opened, record  # noqa: E402
 
 
 @pytest.fixture
