@@ -65,7 +65,6 @@ def _judge(name: str, arguments: argparse.Namespace, run):
 
 def command_score(arguments: argparse.Namespace) -> int:
     """Reasoning Score, validity of the traces and relation to R@1, for every strategy."""
-    from covrr_utils.judging.diagnostics import quality_and_retrieval
     from covrr_utils.judging.sabotage import sabotaged
     from covrr_utils.judging.scoring import (
         NoTraces,
@@ -76,6 +75,7 @@ def command_score(arguments: argparse.Namespace) -> int:
         score,
         summary,
     )
+    from covrr_utils.judging.trace_quality import quality_and_retrieval
 
     run = _run(arguments)
     judge = _judge(arguments.judge, arguments, run)

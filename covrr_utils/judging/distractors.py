@@ -229,7 +229,8 @@ def checked_against(
     """How many of the mined distractors are what they were taken for, judged by true descriptions
     of the gallery: kind, mined, right.
     """
-    gallery, by_id, counts = Gallery(truth), {triplet.id: triplet for triplet in triplets}, {}
+    gallery, by_id = Gallery(truth), {triplet.id: triplet for triplet in triplets}
+    counts: dict[str, list[int]] = {}
     place = {video: number for number, video in enumerate(gallery.videos)}
     for item in mined:
         triplet = by_id[item.triplet]

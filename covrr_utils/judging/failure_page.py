@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import io
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -31,8 +30,8 @@ from covrr_utils.judging.diagnostics import (
     misses_by_kind,
 )
 from covrr_utils.judging.judges import SlotsJudge, Verdict
-from covrr_utils.judging.scoring import SCALE, cases, judged, summary
-from covrr_utils.traces.matching import canonical_pairs
+from covrr_utils.judging.scoring import SCALE, Score, cases, judged, summary
+from covrr_utils.traces.matching import canonical_pairs, slot_sentences
 from covrr_utils.traces.reading import read_trace_text
 from covrr_utils.traces.trace import SLOTS, ReasoningTrace, TraceError
 from covrr_utils.video.clips import ClipError, Sampling
@@ -120,10 +119,10 @@ def write_failure_page(
     return path
 
 
-def _fact_sheet(result: Result, score) -> dict[str, str]:
+def _fact_sheet(result: Result, score: Score | None) -> dict[str, str]:
     """What has to be said beside every number of the page."""
     low, high = (100 * bound for bound in result.interval["1"])
-    said = {
+    facts = {
         "kind of number": result.kind,
         "R@1": f"{100 * result.recall['1']:.1f} [{low:.1f}, {high:.1f}]",
         "triplets": f"{result.triplets:,}",
@@ -135,16 +134,16 @@ def _fact_sheet(result: Result, score) -> dict[str, str]:
         "seed": str(result.seed),
     }
     if result.validity:
-        said["valid traces"] = (
+        facts["valid traces"] = (
             f"{100 * result.validity['rate']:.1f} % of {result.validity['texts']:,}"
         )
-    if score is not None and score.mean is not None:
+    if score is not None and score.mean is not None and score.interval is not None:
         low, high = score.interval
-        said["Reasoning Score"] = (
+        facts["Reasoning Score"] = (
             f"{score.mean:.2f} [{low:.2f}, {high:.2f}] on {SCALE}, judge {score.judge}"
             f" ({score.version})"
         )
-    return said
+    return facts
 
 
 def _item(
@@ -178,7 +177,7 @@ def _item(
         "description": (_sentences(query.text, diagnosis.said_wrong) if query else None),
         "target_text": (
             _sentences(texts[triplet.target], diagnosis.target_wrong)
-            if triplet.target in texts
+            if triplet.target is not None and triplet.target in texts
             else None
         ),
         "score": (
@@ -195,9 +194,8 @@ def _verdict(diagnosis: Diagnosis) -> str:
         return "Found at rank 1."
     if diagnosis.rank is None:
         return f"Missed: never ranked ({diagnosis.cause})."
-    parts = [
-        f"Missed: target at rank {diagnosis.rank}, {diagnosis.kind.replace('_', ' ')} video first."
-    ]
+    kind = (diagnosis.kind or UNEXPLAINED).replace("_", " ")
+    parts = [f"Missed: target at rank {diagnosis.rank}, {kind} video first."]
     if diagnosis.trace_wrong is not None:
         parts.append(
             f"Trace wrong in {', '.join(diagnosis.trace_wrong)}."
@@ -247,13 +245,10 @@ def _sentences(text: str, wrong: Sequence[str] | None) -> list[tuple[str, bool]]
     """The description sentence by sentence, each with whether its slot is right; in one piece where
     there are not five sentences.
     """
-    wrong = wrong or ()
-    parts = [part for part in re.split(r"(?<=[.!?])\s+", text.strip()) if part]
-    return (
-        [(part, slot not in wrong) for part, slot in zip(parts, SLOTS)]
-        if len(parts) == len(SLOTS)
-        else [(text, not wrong)]
-    )
+    slots = wrong or ()
+    if by_slot := slot_sentences(text):
+        return [(sentence, slot not in slots) for slot, sentence in by_slot.items()]
+    return [(text, not slots)]
 
 
 def _repairs(query: DescribedQuery | None) -> list[str]:
@@ -273,7 +268,9 @@ def _strips(run: Run, videos: Iterable[str]) -> tuple[dict[str, str], dict[str, 
     import numpy as np
     from PIL import Image
 
-    images, absent, aspect = {}, {}, f"{FRAMES} / 1"
+    images: dict[str, str] = {}
+    absent: dict[str, str] = {}
+    aspect = f"{FRAMES} / 1"
     for video in videos:
         try:
             clip = read_clip(run.benchmark.video_path(video), Sampling(num_frames=FRAMES), video)

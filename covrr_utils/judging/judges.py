@@ -49,6 +49,18 @@ class Case:
     reference: str | None = None
     failure: str | None = None
 
+    def judged_trace(self) -> ReasoningTrace:
+        """The trace; `ValueError` for a case without one, about which no judge may be asked."""
+        if self.trace is None:
+            raise ValueError(f"case {self.id!r} has no trace to judge")
+        return self.trace
+
+    def judged_description(self) -> str:
+        """The description; `ValueError` for a case without one."""
+        if self.description is None:
+            raise ValueError(f"case {self.id!r} has no description to judge")
+        return self.description
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -65,9 +77,14 @@ class Verdict:
 class Judge(Protocol):
     """``reads`` is ``trace`` or ``description``: what of a case it scores."""
 
-    name: str
-    version: str
-    reads: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def reads(self) -> str: ...
 
     def verdicts(self, cases: Sequence[Case]) -> list[Verdict]: ...
 
@@ -130,7 +147,7 @@ class SlotsJudge(CaseByCase):
     def verdict(self, case: Case) -> Verdict:
         if case.gold is None:
             return Verdict(case.id, None, cause="no gold trace")
-        found = slot_ratios(case.trace, case.gold)
+        found = slot_ratios(case.judged_trace(), case.gold)
         slots = float(np.mean([found[slot][2] for slot in SLOTS if slot in found]))
         score = (slots + found[CHANGES][2]) / 2 if CHANGES in found else slots
         parts = {
@@ -161,7 +178,7 @@ class OverlapJudge(CaseByCase):
         )
         if not gold:
             return Verdict(case.id, None, cause="no gold text")
-        ours = _words(case.trace, by_slot=case.gold is not None)
+        ours = _words(case.judged_trace(), by_slot=case.gold is not None)
         both = (ours & gold).total()
         parts = {"precision": both / max(ours.total(), 1), "recall": both / gold.total()}
         return Verdict(case.id, 10 * 2 * both / (ours.total() + gold.total()), parts)
@@ -188,7 +205,7 @@ class OutcomeJudge(CaseByCase):
     def verdict(self, case: Case) -> Verdict:
         if case.gold is None or not case.gold.rows():
             return Verdict(case.id, None, cause="no gold trace")
-        words = slot_words(case.description)
+        words = slot_words(case.judged_description())
         rows = [
             (slot, before != after, stated_share(slot, after, words))
             for slot, before, after in case.gold.rows()

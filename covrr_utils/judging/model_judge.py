@@ -4,7 +4,7 @@
 Answers are JSON by construction where the server or the backbone can constrain its output, they are
 seeded, and each is kept on disk under everything that decides it, so that a score can be made again
 without asking. The mini backbones never learned to judge: their answers have the right form and no
-meaning. The embedded judge ``mini-judge`` did, for the mini world (`covrr_utils.mini.judging`).
+meaning. The embedded judge ``mini-judge`` did, for the mini world (`covrr_utils.mini.judgements`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 from tqdm import tqdm
@@ -22,6 +23,7 @@ from covrr_utils import paths
 from covrr_utils.backbones.backbone import Backbone
 from covrr_utils.backbones.generation import Generation, Prompt
 from covrr_utils.files import digest, read_or_set_aside, write_atomically
+from covrr_utils.judging.endpoint import AnswerError, Endpoint
 from covrr_utils.judging.judges import Case, Verdict
 from covrr_utils.judging.rubric import RUBRIC_VERSION, Rubric, rubric_prompt, rubric_schema
 from covrr_utils.video.clips import Clip, ClipError
@@ -29,10 +31,6 @@ from covrr_utils.video.clips import Clip, ClipError
 KEY_VARIABLE = "COVRR_JUDGE_KEY"
 
 ANSWER_TOKENS = 512
-
-
-class JudgeError(ValueError):
-    """A judge that cannot be asked at all; the message says what to change."""
 
 
 class ModelJudge:
@@ -55,7 +53,7 @@ class ModelJudge:
         self,
         identity: str,
         ask: Callable[[Sequence[Case]], list[str | Exception]],
-        decides: dict,
+        decides: dict[str, Any],
         batch: int = 16,
         folder: Path | None = None,
     ):
@@ -79,7 +77,7 @@ class ModelJudge:
             asked = missing[start : start + self.batch]
             for case, answer in zip(asked, self.ask(asked), strict=True):
                 if isinstance(answer, Exception):
-                    found[case.id] = Verdict(case.id, None, cause=f"judge: {type(answer).__name__}")
+                    found[case.id] = Verdict(case.id, None, cause=f"judge: {_why(answer)}")
                     continue
                 found[case.id] = _verdict(case.id, answer)
                 if found[case.id].score is not None:
@@ -98,9 +96,16 @@ class ModelJudge:
         )
 
 
+def _why(error: Exception) -> str:
+    """Why there is no answer, as the cause of a verdict without a score."""
+    if isinstance(error, ClipError):
+        return f"reference video {error.cause}"
+    return str(error) or type(error).__name__
+
+
 def prompt_of(case: Case) -> str:
     """The rubric's prompt for one case."""
-    return rubric_prompt(case.edit, case.trace.text(), case.before, case.after)
+    return rubric_prompt(case.edit, case.judged_trace().text(), case.before, case.after)
 
 
 def _kept_verdict(id_: str, blob: bytes) -> Verdict:
@@ -141,7 +146,7 @@ def backbone_judge(
         prompts = {}
         for case in cases:
             try:
-                prompts[case.id] = Prompt(clip_of(case.reference), prompt_of(case))
+                prompts[case.id] = Prompt(clip_of(case.reference or ""), prompt_of(case))
             except ClipError as error:
                 answers[case.id] = error
         answers |= dict(
@@ -175,59 +180,25 @@ def endpoint_judge(
     schema (the answer is checked all the same). Temperature 0 and ``seed``. Connections and
     overloaded servers are tried again ``retries`` times, after ``timeout`` seconds each at most; a
     request that then fails is one verdict without a score. An endpoint that cannot be reached, or
-    refuses key, model or schema, is a `JudgeError`: what was judged until then is kept.
+    refuses key, model or schema, is a `EndpointError`: what was judged until then is kept.
     """
-    import openai
-
-    client = openai.OpenAI(
-        base_url=url,
-        api_key=os.environ.get(KEY_VARIABLE) or "none",
-        timeout=timeout,
-        max_retries=retries,
-    )
     schema = {
         "type": "json_schema",
         "json_schema": {"name": "rubric", "strict": True, "schema": json.loads(rubric_schema())},
     }
-    options = {
-        "model": model,
+    options: dict[str, Any] = {
         "temperature": 0,
         "seed": seed,
         "max_completion_tokens": ANSWER_TOKENS,
-    }
-    options |= {"response_format": schema} if structured else {}
-    advice = {
-        openai.APIConnectionError: (
-            f"{url} cannot be reached; is the server running, and does the address end in /v1?"
-        ),
-        openai.AuthenticationError: (
-            f"{url} refuses the key; set the environment variable {KEY_VARIABLE}"
-        ),
-        openai.PermissionDeniedError: (
-            f"{url} does not allow this key to use {model!r}; set another {KEY_VARIABLE}"
-        ),
-        openai.NotFoundError: (
-            f"{url} has no model {model!r}, or no chat completions; see the server's list of models"
-        ),
-        openai.BadRequestError: (
-            f"{url} refuses the request; a server without JSON schemas needs structured=False"
-            " (covrr score --unstructured)"
-        ),
-    }
+    } | ({"response_format": schema} if structured else {})
+    key = os.environ.get(KEY_VARIABLE)
+    endpoint = Endpoint(model, url, key, KEY_VARIABLE, timeout, retries, options)
 
     def one(case: Case) -> str | Exception:
-        turn = [{"role": "user", "content": prompt_of(case)}]
         try:
-            answer = client.chat.completions.create(messages=turn, **options)
-        except openai.APITimeoutError as error:
+            return endpoint.ask(prompt_of(case))
+        except AnswerError as error:
             return error
-        except tuple(advice) as error:
-            raise JudgeError(
-                next(text for kind, text in advice.items() if isinstance(error, kind))
-            ) from error
-        except openai.APIError as error:
-            return error
-        return answer.choices[0].message.content or "" if answer.choices else ""
 
     return ModelJudge(
         model,

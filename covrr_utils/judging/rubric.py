@@ -13,6 +13,7 @@ slot by slot before it says how good the whole is.
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from pydantic import ConfigDict, Field, create_model
 
@@ -50,11 +51,9 @@ HEAD = (
     " two. Answer with one JSON object, the dimensions as keys in this order, and nothing else.\n"
 )
 
-Rubric = create_model(
-    "Rubric",
-    __config__=ConfigDict(extra="forbid"),
-    **{name: (int, Field(ge=0, le=10)) for name in DIMENSIONS},
-)
+_FIELDS: dict[str, Any] = {name: (int, Field(ge=0, le=10)) for name in DIMENSIONS}
+
+Rubric = create_model("Rubric", __config__=ConfigDict(extra="forbid"), **_FIELDS)
 
 
 def rubric_schema() -> str:

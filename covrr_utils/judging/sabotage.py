@@ -21,8 +21,8 @@ def sabotaged(cases: Sequence[Case]) -> dict[str, list[Case]]:
     return {
         "as written": usable,
         "another's": moved,
-        "slots mixed up": [replace(case, trace=mixed_up(case.trace)) for case in usable],
-        "nothing changes": [replace(case, trace=unchanged(case.trace)) for case in usable],
+        "slots mixed up": [replace(case, trace=mixed_up(case.judged_trace())) for case in usable],
+        "nothing changes": [replace(case, trace=unchanged(case.judged_trace())) for case in usable],
         "empty": [replace(case, trace=ReasoningTrace()) for case in usable],
     }
 

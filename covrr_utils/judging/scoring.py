@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from covrr_utils import paths
+from covrr_utils.benchmarks.triplets import Triplet
 from covrr_utils.experiments.places import file_name, name_parts
 from covrr_utils.experiments.run import Run
 from covrr_utils.files import read_or_set_aside, write_json
@@ -58,7 +59,7 @@ class Score:
 
     def line(self) -> str:
         """The score in print: never without its judge, version, scale and denominator."""
-        if self.mean is None:
+        if self.mean is None or self.interval is None:
             return f"{self.strategy}: no score by {self.judge} ({self.version}); {self.causes}"
         low, high = self.interval
         return (
@@ -75,7 +76,7 @@ def cases(run: Run, strategy: str) -> list[Case]:
     """
     queries = run.queries(strategy)
     described = all(
-        triplet.extra.get(key)
+        _text(triplet, key)
         for triplet in run.benchmark.triplets
         for key in ("description_source", "description_target")
     )
@@ -92,14 +93,20 @@ def cases(run: Run, strategy: str) -> list[Case]:
                 query.trace if query else None,
                 query.text if query else None,
                 triplet.gold_trace,
-                triplet.extra.get(GOLD_TEXT),
-                triplet.extra.get("description_source") or texts.get(triplet.reference),
-                triplet.extra.get("description_target") or texts.get(triplet.target),
+                _text(triplet, GOLD_TEXT),
+                _text(triplet, "description_source") or texts.get(triplet.reference),
+                _text(triplet, "description_target") or texts.get(triplet.target or ""),
                 triplet.reference,
                 f"{failure.stage}: {failure.cause}" if failure else None,
             )
         )
     return found
+
+
+def _text(triplet: Triplet, key: str) -> str | None:
+    """What a label row says under ``key``, where that is a text."""
+    value = triplet.extra.get(key)
+    return value if isinstance(value, str) else None
 
 
 def judged(judge: Judge, cases: Iterable[Case]) -> list[Verdict]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from covrr_utils.traces.trace import ARROW, SLOTS, ReasoningTrace
 
@@ -160,11 +160,16 @@ def stems(text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def slot_sentences(description: str) -> dict[str, str] | None:
+    """The sentence of each slot; None where the description has not five sentences."""
+    sentences = [part for part in _SENTENCE.split(description.strip()) if part]
+    return dict(zip(SLOTS, sentences)) if len(sentences) == len(SLOTS) else None
+
+
 def slot_words(description: str) -> dict[str, frozenset[str]]:
     """Per slot, the stems of its sentence; of the whole text where there are not five sentences."""
-    sentences: Sequence[str] = [part for part in _SENTENCE.split(description.strip()) if part]
-    parts = sentences if len(sentences) == len(SLOTS) else [description] * len(SLOTS)
-    return {slot: frozenset(stems(part)) for slot, part in zip(SLOTS, parts)}
+    sentences = slot_sentences(description) or dict.fromkeys(SLOTS, description)
+    return {slot: frozenset(stems(sentence)) for slot, sentence in sentences.items()}
 
 
 def stated_share(slot: str, value: str, words: Mapping[str, frozenset[str]]) -> float:

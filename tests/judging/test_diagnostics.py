@@ -15,12 +15,10 @@ from covrr_utils.experiments.run import Run
 from covrr_utils.judging.diagnostics import (
     Diagnosis,
     confusion,
-    counterfactual,
     diagnose,
     kind_of,
     misses_by_kind,
     misses_by_stage,
-    quality_and_retrieval,
     wrong_in_text,
     wrong_in_trace,
     wrong_slots,
@@ -35,6 +33,7 @@ from covrr_utils.judging.distractors import (
 from covrr_utils.judging.failure_page import write_failure_page
 from covrr_utils.judging.judges import SlotsJudge, Verdict
 from covrr_utils.judging.scoring import NoTraces, load_scores, score, summary
+from covrr_utils.judging.trace_quality import counterfactual, quality_and_retrieval
 from covrr_utils.mini.build import shots_of
 from covrr_utils.mini.world import ACTIONS, CAMERAS, COLOURS, KINDS, LIGHTS, PLACES, TEMPI
 from covrr_utils.traces.matching import slot_words, stated_share, stems

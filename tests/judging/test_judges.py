@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from covrr_utils.benchmarks.benchmark import load_benchmark
+from covrr_utils.judging.endpoint import EndpointError
 from covrr_utils.judging.judges import Case, OutcomeJudge, OverlapJudge, SlotsJudge, slot_ratios
-from covrr_utils.judging.model_judge import KEY_VARIABLE, JudgeError, backbone_judge, endpoint_judge
+from covrr_utils.judging.model_judge import KEY_VARIABLE, backbone_judge, endpoint_judge
 from covrr_utils.judging.rubric import DIMENSIONS
 from covrr_utils.judging.sabotage import sabotaged
 from covrr_utils.judging.scoring import agreement, judged, summary
@@ -310,7 +311,7 @@ def test_an_endpoint_that_refuses_says_what_to_change(
 ):
     monkeypatch.setenv(KEY_VARIABLE, "key-of-the-test")
     server.answers = [(status, "no")]
-    with pytest.raises(JudgeError, match=message) as caught:
+    with pytest.raises(EndpointError, match=message) as caught:
         judged(endpoint_judge("judge-1", server.url, folder=tmp_path), [case()])
     assert "key-of-the-test" not in str(caught.value)
 
@@ -318,10 +319,11 @@ def test_an_endpoint_that_refuses_says_what_to_change(
 def test_an_endpoint_that_fails_or_is_not_there(server, tmp_path):
     server.answers = [(500, "broken")] * 2
     (verdict,) = judged(endpoint_judge("judge-1", server.url, retries=1, folder=tmp_path), [case()])
-    assert (verdict.score, verdict.cause) == (None, "judge: InternalServerError") and len(
-        server.asked
-    ) == 2
-    with pytest.raises(JudgeError, match="cannot be reached"):
+    assert (verdict.score, verdict.cause) == (
+        None,
+        "judge: the server failed with status 500",
+    ) and len(server.asked) == 2
+    with pytest.raises(EndpointError, match="cannot be reached"):
         judged(
             endpoint_judge("judge-1", "http://127.0.0.1:9/v1", retries=0, folder=tmp_path), [case()]
         )
@@ -341,7 +343,7 @@ def test_any_backbone_can_be_the_judge(tiny, tmp_path, monkeypatch):
     assert (
         0 <= first.score <= 10
         and set(first.parts) == set(DIMENSIONS)
-        and second.cause == "judge: ClipError"
+        and second.cause == "judge: reference video missing"
     )
     monkeypatch.setattr(
         tiny, "write", lambda prompts, generation: [] if not prompts else pytest.fail("asked again")
