@@ -22,28 +22,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from covrr_utils import paths
+from covrr_utils.experiments.jobs import GATHERED, Job
+from covrr_utils.experiments.workbook import code_cells, notebook_path
 from covrr_utils.files import content_hash, digest, write_atomically, write_json
 
-GATHERED = "all"  # in place of the backbone, for notebooks that compare backbones
-
-GATHERING = ("07_ablation_backbone", "08_paper_figures")
-
 WRITTEN = ".written"  # in a job's folder: what its notebook has written so far, one path per line
-
-PER_BACKBONE = (
-    "00_start_here",
-    "01_triplets_and_videos",
-    "02_reasoning_traces",
-    "03_pooling_embeddings",
-    "04_retrieval",
-    "05_ablation_reasoning",
-    "06_ablation_pooling",
-    "09_reasoning_quality",
-)
-
-
-class UnknownNotebook(ValueError):
-    """A notebook that the workbook does not have."""
 
 
 @dataclass(frozen=True)
@@ -61,91 +44,6 @@ class Execution:
     @property
     def ok(self) -> bool:
         return self.error is None
-
-
-@dataclass(frozen=True)
-class Job:
-    """One notebook to execute with these parameters; ``folder`` receives everything it makes."""
-
-    notebook: str
-    parameters: Mapping[str, object]
-    folder: Path
-    figures: Path
-
-    def label(self) -> str:
-        return f"{self.folder.parent.parent.name} / {self.folder.parent.name} / {self.notebook}"
-
-
-def notebook_path(notebook: str) -> Path:
-    """The committed notebook of that name; `UnknownNotebook` lists the known ones."""
-    source = paths.notebooks_dir() / f"{notebook}.ipynb"
-    if not source.is_file():
-        known = ", ".join(sorted(path.stem for path in paths.notebooks_dir().glob("*.ipynb")))
-        raise UnknownNotebook(f"unknown notebook {notebook!r}; known: {known}")
-    return source
-
-
-def plan(
-    backbones: Sequence[str],
-    benchmarks: Sequence[str],
-    notebooks: Sequence[str] | None = None,
-    parameters: Mapping[str, object] | None = None,
-) -> list[Job]:
-    """The jobs of a rerun: per benchmark, first every backbone's notebooks, then, once, those that
-    gather backbones.
-
-    Figures go to ``figures/`` where a notebook runs with its own defaults (the published figures),
-    else into the job's folder.
-
-    Raises
-    ------
-    UnknownNotebook, UnknownParameter, ValueError
-        Before anything runs: for a notebook, parameter or value that does not exist.
-    """
-    from covrr_utils.experiments.config import RunConfig
-
-    notebooks = [*PER_BACKBONE, *GATHERING] if notebooks is None else list(notebooks)
-    parameters = dict(parameters or {})
-    for notebook in notebooks:
-        notebook_path(notebook)
-    default = RunConfig()
-    jobs = []
-    for benchmark in benchmarks:
-        chosen = [
-            (backbone, name)
-            for backbone in backbones
-            for name in notebooks
-            if name not in GATHERING
-        ]
-        chosen += [(GATHERED, name) for name in notebooks if name in GATHERING]
-        for backbone, name in chosen:
-            given = (
-                {"BENCHMARK": benchmark}
-                | (
-                    {"BACKBONES": list(backbones)}
-                    if backbone == GATHERED
-                    else {"BACKBONE": backbone}
-                )
-                | parameters
-            )
-            RunConfig.from_notebook(
-                {key: value for key, value in given.items() if key != "BACKBONES"}
-            )
-            folder = (
-                paths.runs_dir()
-                / Path(str(benchmark)).name.removesuffix(".benchmark.json")
-                / Path(backbone).name
-                / name
-            )
-            published = (
-                not parameters
-                and benchmark == default.benchmark
-                and backbone in (default.backbone, GATHERED)
-            )
-            jobs.append(
-                Job(name, given, folder, paths.figures_dir() if published else folder / "figures")
-            )
-    return jobs
 
 
 def rerun(jobs: Sequence[Job], force: bool = False, workers: int = 1) -> Iterator[Execution]:
@@ -304,13 +202,7 @@ def identity(job: Job) -> str:
     """A hash of what a notebook's outputs depend on: parameters, its source cells, the package's
     code, the benchmark, the weights.
     """
-    import nbformat
-
-    cells = [
-        cell.source
-        for cell in nbformat.read(notebook_path(job.notebook), 4).cells
-        if cell.cell_type == "code"
-    ]
+    cells = code_cells(job.notebook)
     package = Path(__file__).resolve().parents[1]
     code = {
         str(path.relative_to(package)): path.read_text(encoding="utf-8")

@@ -87,7 +87,7 @@ class Run:
             )
         self.gallery()
         other = copy.copy(self)
-        other.config = replace(self.config, **changes)
+        other.config = self.config.replace(**changes)
         other.descriptions = self.descriptions.variant(other.config)
         return other
 

@@ -3,6 +3,7 @@ import re
 
 from covrr_utils import paths
 from covrr_utils.cli import main, printing
+from covrr_utils.experiments.workbook import read_parameters
 
 
 def test_lists_for_people_and_machines(capsys):
@@ -56,7 +57,7 @@ def test_mistakes_are_one_line_and_exit_code_two(capsys, runs):
 
 def test_table_aligns():
     text = printing.text_table([{"a": "x", "b": 1}, {"a": "longer", "b": 22}], ["a", "b"])
-    assert text == "a        b\n------  --\nx        1\nlonger  22"
+    assert text == "a        b\n------- --\nx        1\nlonger  22"
 
 
 def test_parameter_files(tmp_path, capsys, runs):
@@ -85,7 +86,7 @@ def test_the_parameter_files_of_the_workbook_are_valid():
     files = sorted((paths.notebooks_dir() / "parameters").glob("*.yaml"))
     assert files
     for file in files:
-        RunConfig.from_notebook(main.read_parameters(file))
+        RunConfig.from_notebook(read_parameters(file))
 
 
 def test_what_went_wrong_stands_below_the_table():

@@ -5,10 +5,14 @@ import pandas as pd
 import pytest
 
 from covrr_utils import paths
+from covrr_utils.backbones.registry import list_backbones
 from covrr_utils.cli import main
+from covrr_utils.experiments import jobs as planning
 from covrr_utils.experiments import reruns
 from covrr_utils.experiments.config import UnknownParameter
-from covrr_utils.experiments.reruns import UnknownNotebook, plan, rerun
+from covrr_utils.experiments.jobs import plan_jobs
+from covrr_utils.experiments.reruns import rerun
+from covrr_utils.experiments.workbook import UnknownNotebook
 
 MEASURE = """
 import json, os
@@ -43,7 +47,9 @@ def workbook(tmp_path, monkeypatch, runs):
         ("11_fails", "assert BACKBONE != 'b', 'not this one'"),
         ("12_dies", "import os; os._exit(1)"),
     ):
-        parameters = nbformat.v4.new_code_cell("BENCHMARK = 'mini'\nBACKBONE = 'a'\nSEED = 0")
+        parameters = nbformat.v4.new_code_cell(
+            "BENCHMARK = 'mini'\nBACKBONE = 'committed'\nSEED = 0"
+        )
         parameters.metadata["tags"] = ["parameters"]
         notebook = nbformat.v4.new_notebook(cells=[parameters, nbformat.v4.new_code_cell(code)])
         notebook.metadata["kernelspec"] = {
@@ -101,7 +107,7 @@ def test_a_rerun_leaves_everything_and_goes_on_after_a_failure(workbook, capsys)
 
 
 def test_done_means_the_same_parameters_source_and_code(workbook, monkeypatch):
-    (job,) = plan(["a"], ["mini"], ["10_measures"])
+    (job,) = plan_jobs(["a"], ["mini"], ["10_measures"])
     (first,) = rerun([job])
     assert first.ok and not first.reused
     (again,) = rerun([job])
@@ -115,7 +121,7 @@ def test_done_means_the_same_parameters_source_and_code(workbook, monkeypatch):
 
 
 def test_a_notebook_whose_figure_is_gone_is_executed_again(workbook):
-    (job,) = plan(["a"], ["mini"], ["10_measures"])
+    (job,) = plan_jobs(["a"], ["mini"], ["10_measures"])
     next(rerun([job]))
     (job.figures / "one.csv").unlink()
     (rebuilt,) = rerun([job])
@@ -123,7 +129,7 @@ def test_a_notebook_whose_figure_is_gone_is_executed_again(workbook):
 
 
 def test_an_interrupted_rerun_goes_on_where_it_stopped(workbook, monkeypatch):
-    jobs = plan(["a", "b"], ["mini"], ["10_measures"])
+    jobs = plan_jobs(["a", "b"], ["mini"], ["10_measures"])
     executions = rerun(jobs)
     next(executions)
     executions.close()
@@ -131,7 +137,7 @@ def test_an_interrupted_rerun_goes_on_where_it_stopped(workbook, monkeypatch):
 
 
 def test_a_kernel_that_dies_is_reported_and_the_others_go_on(workbook):
-    died, measured = rerun(plan(["a"], ["mini"], ["12_dies", "10_measures"]))
+    died, measured = rerun(plan_jobs(["a"], ["mini"], ["12_dies", "10_measures"]))
     assert died.error.startswith("the kernel died") and died.path.is_file()
     assert measured.ok
 
@@ -139,7 +145,7 @@ def test_a_kernel_that_dies_is_reported_and_the_others_go_on(workbook):
 def test_two_workers_leave_what_one_leaves(workbook, monkeypatch, tmp_path):
     # for the workers: processes that this test's patches do not reach
     monkeypatch.setenv("COVRR_ROOT", str(tmp_path))
-    jobs = plan(["a", "b"], ["mini"], ["11_fails", "10_measures"])
+    jobs = plan_jobs(["a", "b"], ["mini"], ["11_fails", "10_measures"])
     ended = list(rerun(jobs, workers=2))
     assert sorted(
         (execution.path.parent.parent.name, execution.name, execution.ok) for execution in ended
@@ -162,7 +168,7 @@ def test_two_workers_leave_what_one_leaves(workbook, monkeypatch, tmp_path):
 
 
 def test_a_notebook_waits_for_what_it_builds_on():
-    jobs = plan(
+    jobs = plan_jobs(
         ["mini-1m", "mini-3m"], ["mini"], ["00_start_here", "04_retrieval", "07_ablation_backbone"]
     )
     small, small_04, large, large_04, gathered = jobs
@@ -179,11 +185,11 @@ def test_a_notebook_waits_for_what_it_builds_on():
 
 def test_workers_share_the_cores(workbook, monkeypatch):
     monkeypatch.setattr(reruns.os, "cpu_count", lambda: 8)
-    jobs = plan(["a", "b", "c"], ["mini"], ["10_measures"])
+    jobs = plan_jobs(["a", "b", "c"], ["mini"], ["10_measures"])
     gathered = reruns.Job(
         "07_ablation_backbone",
         {},
-        workbook / "mini" / reruns.GATHERED / "07_ablation_backbone",
+        workbook / "mini" / planning.GATHERED / "07_ablation_backbone",
         workbook,
     )
     assert reruns._share(jobs, 2) == 4 and reruns._share(jobs, 16) == 2, (
@@ -200,18 +206,18 @@ def test_mistakes_are_found_before_anything_runs(workbook):
     with pytest.raises(
         UnknownNotebook, match="unknown notebook '13_x'; known: 10_measures, 11_fails, 12_dies"
     ):
-        plan(["a"], ["mini"], ["10_measures", "13_x"])
+        plan_jobs(["a"], ["mini"], ["10_measures", "13_x"])
     with pytest.raises(UnknownParameter, match="unknown parameter SEDE; did you mean SEED?"):
-        plan(["a"], ["mini"], ["10_measures"], {"SEDE": 1})
+        plan_jobs(["a"], ["mini"], ["10_measures"], {"SEDE": 1})
     with pytest.raises(ValueError, match="unknown pooling 'avg'"):
-        plan(["a"], ["mini"], ["10_measures"], {"POOLING": "avg"})
+        plan_jobs(["a"], ["mini"], ["10_measures"], {"POOLING": "avg"})
     assert not workbook.exists()
 
 
 def test_only_the_published_parameters_touch_the_published_figures():
     jobs = {
         (job.folder.parent.name, job.notebook): job
-        for job in plan(["mini-1m", "mini-3m"], ["mini"])
+        for job in plan_jobs(list(list_backbones()), ["mini"])
     }
     assert (
         jobs["mini-3m", "06_ablation_pooling"].figures
@@ -223,9 +229,11 @@ def test_only_the_published_parameters_touch_the_published_figures():
         == jobs["mini-1m", "06_ablation_pooling"].folder / "figures"
     )
     for name in ("07_ablation_backbone", "08_paper_figures"):
-        assert jobs["all", name].parameters["BACKBONES"] == ["mini-1m", "mini-3m"]
-    (limited,) = plan(["mini-3m"], ["mini"], ["04_retrieval"], {"LIMIT": 5})
+        assert jobs["all", name].parameters["BACKBONES"] == list(list_backbones())
+    (some,) = plan_jobs(["mini-1m"], ["mini"], ["07_ablation_backbone"])
+    assert some.figures != paths.figures_dir(), "a comparison of fewer is another figure"
+    (limited,) = plan_jobs(["mini-3m"], ["mini"], ["04_retrieval"], {"LIMIT": 5})
     assert limited.figures != paths.figures_dir()
-    assert set(reruns.PER_BACKBONE) | set(reruns.GATHERING) <= {
+    assert set(planning.PER_BACKBONE) | set(planning.GATHERING) <= {
         path.stem for path in paths.notebooks_dir().glob("*.ipynb")
     }
