@@ -41,22 +41,11 @@ class Store:
     def __init__(self, root: Path):
         self.root = Path(root)
 
-    def collection(
-        self, kind: str, key: Mapping[str, object], older: Mapping[str, object] | None = None
-    ) -> Collection:
+    def collection(self, kind: str, key: Mapping[str, object]) -> Collection:
         """The collection of ``kind`` (``gallery``, ``queries``) for exactly this key; made when it
         is first written.
-
-        ``older`` is the key under which an earlier version of the workbook stored the very same
-        descriptions; give it only where nothing that decides them differs. What was stored under
-        it is used, and added to, while there is nothing under ``key``.
         """
-        folder = self.root / kind / files.digest(key)
-        if older is not None and not (folder / JOURNAL).exists():
-            earlier = self.root / kind / files.digest(older)
-            if (earlier / JOURNAL).exists():
-                return Collection(earlier, older)
-        return Collection(folder, key)
+        return Collection(self.root / kind / files.digest(key), key)
 
 
 class Collection:

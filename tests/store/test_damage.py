@@ -103,14 +103,3 @@ def test_a_renamed_folder_lends_nothing(folder, capsys):
     with pytest.raises(StoreError, match="belongs to another key, so the folder was renamed"):
         collection.missing(NAMES)
     assert len(list(other.folder.glob("*.safetensors"))) == 2, "nothing is set aside"
-
-
-def test_what_was_stored_under_an_older_key_is_used(tmp_path, make_description):
-    store, older = Store(tmp_path), {"weights": "abc"}
-    store.collection("gallery", older).add([record(make_description, "a")])
-    collection = store.collection("gallery", KEY, older)
-    collection.add([record(make_description, "b")])
-    assert set(texts(store.collection("gallery", KEY, older))) == {"a", "b"}
-    assert len(store.collection("gallery", KEY)) == 0, "only where the caller says that it fits"
-    store.collection("gallery", KEY).add([record(make_description, "c")])
-    assert set(texts(store.collection("gallery", KEY, older))) == {"c"}, "the newer one counts"
