@@ -6,7 +6,9 @@ import os
 import random
 import subprocess
 import sys
+import time
 
+import psutil
 import pytest
 from stub_run import KILLED, Stub, compute, contents
 
@@ -90,3 +92,30 @@ def test_ctrl_c_says_what_is_done_and_how_to_go_on(tmp_path, work, capsys, fault
     )
     assert len(asked) == 22 and len(Store(tmp_path).collection("gallery", {})) == 30
     faults("Ctrl-C", 1, 1, lost=len(asked) - 22)
+
+
+CHILD = """
+import os
+from covrr_utils.video.serving import _end_with
+parent = os.getppid()
+print(os.getpid(), flush=True)
+_end_with(parent)
+"""
+PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+
+
+def test_a_decoding_process_ends_with_its_parent(faults):
+    """In the middle of a clip it does not read its pipe: it has to look for its parent."""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, CHILD],
+        env=os.environ | {"PYTHONPATH": str(paths.ROOT)},
+        stdout=subprocess.PIPE,
+    )
+    child = psutil.Process(int(parent.stdout.readline()))
+    parent.kill()
+    parent.wait()
+    limit = time.monotonic() + 300
+    while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < limit, "it is left behind"
+        time.sleep(0.05)
+    faults("parent of a decoding process that is killed", 1, 1)
