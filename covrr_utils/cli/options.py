@@ -123,7 +123,7 @@ def _request(command: Command, values: Mapping[str, object]) -> Request:
     }
     given = {name: value for name, value in from_file.items() if name.upper() not in others}
     given |= options
-    config = RunConfig(**{**command.usual, **given})  # type: ignore[arg-type]
+    config = RunConfig(**{**command.usual, **given})
     return Request(config, {name: getattr(config, name) for name in given}, others)
 
 

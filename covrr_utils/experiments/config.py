@@ -310,9 +310,7 @@ class RunConfig(  # pydantic lists the fields of the last base first
                 raise UnknownParameter(
                     f"unknown parameter {name}{near} Known: {', '.join(everything)}"
                 )
-        return cls(
-            **{known[name]: value for name, value in parameters.items() if name in known}  # type: ignore[arg-type]
-        )
+        return cls(**{known[name]: value for name, value in parameters.items() if name in known})
 
 
 def default(name: str) -> object:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -223,4 +223,8 @@ class OutcomeJudge(CaseByCase):
         return Verdict(case.id, 10 * float(np.mean(halves)), parts)
 
 
-JUDGES = {"slots": SlotsJudge, "overlap": OverlapJudge, "outcome": OutcomeJudge}
+JUDGES: dict[str, Callable[[], Judge]] = {
+    "slots": SlotsJudge,
+    "overlap": OverlapJudge,
+    "outcome": OutcomeJudge,
+}

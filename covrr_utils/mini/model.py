@@ -116,8 +116,8 @@ def new_model(
         vision_start_token_id=ids["<|vision_start|>"],
         vision_end_token_id=ids["<|vision_end|>"],
         tie_word_embeddings=True,
-        **{KNOWS: WORLD},
     )
+    setattr(config, KNOWS, WORLD)
     torch.manual_seed(recipe.seed)
     model = Qwen3VLForConditionalGeneration(config)
     model.generation_config = GenerationConfig(
