@@ -10,21 +10,9 @@ import shutil
 
 import numpy as np
 import pytest
+from tiny import TINY
 
 from covrr_utils import paths
-from covrr_utils.mini.recipes import Recipe, Stage
-
-TINY = Recipe(
-    text_width=48,
-    text_layers=2,
-    text_heads=2,
-    text_mlp=64,
-    vision_width=32,
-    vision_layers=2,
-    vision_heads=2,
-    stages=(Stage("text", 2, batch=2), Stage("vision", 2, batch=2), Stage("text", 2, batch=2)),
-)
-
 
 FAULTS = pytest.StashKey[list[tuple[str, int, int, int]]]()
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import TINY
 from safetensors.torch import load_file
+from tiny import TINY
 
 from covrr_utils.backbones.generation import Prompt
 from covrr_utils.backbones.registry import list_backbones
