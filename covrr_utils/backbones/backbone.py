@@ -24,6 +24,7 @@ from covrr_utils.backbones.decoding import Decoder
 from covrr_utils.backbones.description import Description
 from covrr_utils.backbones.generation import Generation, Prompt
 from covrr_utils.backbones.identity import differences, weights_hash
+from covrr_utils.backbones.quickening import quicken
 from covrr_utils.backbones.reading import read
 from covrr_utils.video.clips import Sampling
 from covrr_utils.video.scaling import PixelBudget
@@ -105,6 +106,7 @@ class Backbone:
         checkpoint = load_checkpoint(
             name, device, dtype, attention, device_map, quantization, revision
         )
+        quicken(checkpoint.model)
         backbone = cls(
             checkpoint.name,
             checkpoint.model,
@@ -242,8 +244,6 @@ class Backbone:
 
         Raises
         ------
-        RuntimeError
-            If the states could not be captured.
         NotFinite
             If a state is not finite.
         """

@@ -19,8 +19,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from covrr_utils import paths
 from covrr_utils.backbones import sizes
-from covrr_utils.backbones.completeness import check_folder
-from covrr_utils.backbones.patches import flatten_patch_embedding
+from covrr_utils.backbones.completeness import check_folder, check_kind
 from covrr_utils.backbones.placement import Placement, place
 from covrr_utils.backbones.processors import check_match, check_processor
 from covrr_utils.backbones.registry import UnknownBackbone, checkpoint_folder, list_backbones
@@ -108,15 +107,12 @@ def load_checkpoint(
             f"backbone {str(name)!r}: an option needs a package that is not here"
             f" ({_first_line(error)})"
         ) from error
-    except UnknownBackbone:
-        raise
     except OSError as error:
         raise UnknownBackbone(
             _unreadable(folder, error)
             if folder
             else _unknown(name, f"not to be had from the hub: {_first_line(error)}")
         ) from error
-    flatten_patch_embedding(model)
     placed = model
     if not placement.mapped:
         placed = model.to(torch.device(placement.device))  # type: ignore[arg-type]
@@ -134,6 +130,7 @@ def _from_pretrained(
         processor = AutoProcessor.from_pretrained(source, revision=commit, trust_remote_code=False)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnknownBackbone(_unreadable(source, error, "settings")) from error
+    check_kind(_shown(source), config.to_dict())
     check_processor(_shown(source), processor)
     check_match(_shown(source), config, processor)
     config._attn_implementation = placement.attention  # of every part, whatever the file names

@@ -61,7 +61,7 @@ def check_folder(folder: Path) -> None:
             "expected config.json and *.safetensors in it; copy the whole folder, or give another",
         )
     documents = {file.name: _json(folder, file.name) for file in sorted(folder.glob("*.json"))}
-    _check_kind(folder, config)
+    check_kind(paths.relative(folder), config)
     _check_weights(folder, documents.get("model.safetensors.index.json"))
     _check_processor(folder, documents)
     check_sizes(folder, config)
@@ -132,16 +132,22 @@ def check_sizes(folder: Path, config: Mapping) -> None:
         )
 
 
-def _check_kind(folder: Path, config: Mapping) -> None:
-    """The model must be one that these classes of transformers know by themselves."""
+def check_kind(source: str, config: Mapping) -> None:
+    """Refuse what is no Qwen3-VL: a class that transformers does not know by itself, or whose parts
+    are others than those asked here.
+
+    Raises
+    ------
+    UnknownBackbone
+        If config.json names another model type.
+    """
     kind = config.get("model_type")
     if kind in MODEL_TYPES:
         return
     own_code = " and wants to bring code of its own, which is never run" * ("auto_map" in config)
-    raise _refusal(
-        folder,
-        f"config.json names the model type {kind!r}{own_code}",
-        f"a backbone is a Qwen3-VL ({', '.join(MODEL_TYPES)})",
+    raise UnknownBackbone(
+        f"{source} cannot be a backbone: its config.json names the model type {kind!r}{own_code};"
+        f" a backbone is a Qwen3-VL ({', '.join(MODEL_TYPES)})"
     )
 
 

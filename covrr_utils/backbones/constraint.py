@@ -140,6 +140,11 @@ class GrammarProcessor(LogitsProcessor):
                     masked[row, ~closers] = float("-inf")
         return masked
 
+    def keep(self, rows: Sequence[int]) -> None:
+        """Only these rows are left in the batch."""
+        self.matchers = [self.matchers[row] for row in rows]
+        self.bitmask = self.bitmask[list(rows)].contiguous()
+
     def _must_close(self, generated: Int[torch.Tensor, " tokens"]) -> bool:
         """Whether the tokens left are only just enough for the slots that are still to come."""
         left = self.max_new_tokens - len(generated)

@@ -41,7 +41,7 @@ def random_backbone(
     from transformers import AutoModelForImageTextToText
 
     from covrr_utils.backbones.backbone import Backbone
-    from covrr_utils.backbones.patches import flatten_patch_embedding
+    from covrr_utils.backbones.quickening import quicken
 
     model = sizes.find(f"Qwen3-VL-{size}-Instruct")
     if model is None:
@@ -66,7 +66,7 @@ def random_backbone(
                 else parameter.normal_(0.0, 0.02)
             )
     _restore(filled)
-    flatten_patch_embedding(filled)
+    quicken(filled)
     return Backbone(
         f"{model.name} (random weights)", filled, qwen_processor(), f"seed {seed}", batch_size
     )

@@ -1,0 +1,138 @@
+"""What the vision tower makes of a clip is computed once, also where a reference is a gallery
+video: it is kept in memory, for the last clips that fit a bound.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDeepstackFeatures
+
+from covrr_utils.backbones.chat import Layout
+from covrr_utils.video.clips import Clip
+
+if TYPE_CHECKING:
+    from transformers import Qwen3VLForConditionalGeneration
+
+KEPT_BYTES = 256 << 20  # of what was seen, in the machine's memory
+
+
+@dataclass
+class Sight:
+    """One clip as the decoder gets it.
+
+    Attributes
+    ----------
+    ids : the tokens of what stands before the video and of the video, its time stamps among them
+    grid : temporal patches, rows and columns of patches
+    features : one vector per visual token
+    deepstack : the vectors that the first decoder blocks add to them, a tensor a block
+    vision : the mean of the visual tokens, float32
+    """
+
+    ids: list[int]
+    grid: Int[torch.Tensor, 3]
+    features: Float[torch.Tensor, "tokens width"]
+    deepstack: list[Float[torch.Tensor, "tokens width"]]
+    vision: Float[torch.Tensor, " width"]
+
+    def on(self, device: torch.device) -> Sight:
+        """The same, with its vectors on this device."""
+        deepstack = [vectors.to(device) for vectors in self.deepstack]
+        return replace(self, features=self.features.to(device), deepstack=deepstack)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its vectors."""
+        return sum(vectors.nbytes for vectors in (self.features, *self.deepstack))
+
+
+class Sights:
+    """What one model has seen of the last clips, within `KEPT_BYTES`."""
+
+    def __init__(self, model: Qwen3VLForConditionalGeneration, layout: Layout):
+        self.model, self.layout = model, layout
+        self.encoded = 0  # clips that went through the vision tower so far
+        self._kept: OrderedDict[str, Sight] = OrderedDict()
+        self._bytes = 0
+
+    def of(self, clips: Sequence[Clip], befores: Sequence[str]) -> list[Sight]:
+        """The sight of every clip, each with what stands before it; those of equal content are
+        encoded once.
+        """
+        keys = [self._key(clip, before) for clip, before in zip(clips, befores)]
+        first = {key: row for row, key in reversed(list(enumerate(keys)))}
+        new = sorted(row for key, row in first.items() if key not in self._kept)
+        fresh = {}
+        if new:
+            sights = self._encode([clips[row] for row in new], [befores[row] for row in new])
+            fresh = {keys[row]: sight for row, sight in zip(new, sights)}
+        found = [fresh[key] if key in fresh else self._kept[key] for key in keys]
+        for key, sight in zip(keys, found):
+            self._keep(key, sight)
+        return found
+
+    def outputs(self, sights: Sequence[Sight]) -> BaseModelOutputWithDeepstackFeatures:
+        """What the vision tower gives for these clips in one batch, on the model's device."""
+        there = [sight.on(self.model.device) for sight in sights]
+        return BaseModelOutputWithDeepstackFeatures(
+            pooler_output=tuple(sight.features for sight in there),
+            deepstack_features=list(zip(*(sight.deepstack for sight in there))),
+        )
+
+    def clear(self) -> None:
+        """Forget all that was seen."""
+        self._kept.clear()
+        self._bytes = 0
+
+    def _encode(self, clips: Sequence[Clip], befores: Sequence[str]) -> list[Sight]:
+        """One pass of the vision tower over these clips."""
+        inputs = self.layout.video_inputs(befores, clips)
+        seen = self.model.model.get_video_features(
+            inputs["pixel_values_videos"].to(self.model.device),
+            inputs["video_grid_thw"].to(self.model.device),
+            return_dict=True,
+        )
+        self.encoded += len(clips)
+        rows = zip(inputs["input_ids"], inputs["attention_mask"].bool())
+        deepstack = zip(*seen.deepstack_features) if seen.deepstack_features else [()] * len(clips)
+        return [
+            Sight(ids[mask].tolist(), grid, features, list(blocks), features.float().cpu().mean(0))
+            for (ids, mask), grid, features, blocks in zip(
+                rows, inputs["video_grid_thw"], seen.pooler_output, deepstack
+            )
+        ]
+
+    def _key(self, clip: Clip, before: str) -> str:
+        """Everything that decides a sight: frames, times, what stands before, the size in use."""
+        size, about = self.layout.processor.video_processor.size, clip.metadata
+        facts = [
+            before,
+            clip.frames.shape,
+            about.fps,
+            [float(index) for index in about.frames_indices or ()],
+            size["shortest_edge"],
+            size["longest_edge"],
+        ]
+        content = hashlib.blake2b(np.ascontiguousarray(clip.frames).data, digest_size=16)
+        content.update(json.dumps(facts).encode())
+        return content.hexdigest()
+
+    def _keep(self, key: str, sight: Sight) -> None:
+        """Keep this sight as the newest, in the machine's memory, and forget the oldest ones beyond
+        the bound.
+        """
+        if key not in self._kept:
+            self._kept[key] = sight.on(torch.device("cpu"))
+            self._bytes += sight.nbytes
+        self._kept.move_to_end(key)
+        while self._bytes > KEPT_BYTES:
+            self._bytes -= self._kept.popitem(last=False)[1].nbytes

@@ -1,0 +1,254 @@
+"""The decode loop gives what transformers' own ``generate`` gives for whole prompts, and computes
+what prompts share once.
+"""
+
+import importlib.util
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from covrr_utils import paths
+from covrr_utils.backbones import decoding, prefix, sight
+from covrr_utils.backbones.backbone import Backbone
+from covrr_utils.backbones.generation import Generation, Prompt
+from covrr_utils.backbones.registry import list_backbones
+from covrr_utils.benchmarks.benchmark import load_benchmark
+from covrr_utils.reasoning import prompts
+from covrr_utils.reasoning.settings import Settings
+from covrr_utils.reasoning.strategies import strategy
+from covrr_utils.video.clips import Sampling
+from covrr_utils.video.decoder import read_clip
+
+spec = importlib.util.spec_from_file_location("plain", paths.ROOT / "benchmarks" / "plain.py")
+plain = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(plain)
+
+SHORT = Generation(max_new_tokens=16)
+
+
+@pytest.fixture(scope="module")
+def triplets():
+    return load_benchmark("mini-val").triplets[:6]
+
+
+@pytest.fixture(scope="module")
+def varied(triplets):
+    """Clips of 4 to 8 frames, of 64 x 96 to 128 x 128: every row is laid out in another way."""
+    benchmark = load_benchmark("mini-val")
+    clips = []
+    for number, triplet in enumerate(triplets):
+        sampling = Sampling(num_frames=4 + 2 * (number % 3))
+        clip = read_clip(benchmark.video_path(triplet.reference), sampling, triplet.reference)
+        if number % 2:
+            frames = np.ascontiguousarray(clip.frames[:, :64, :96])
+            clip = replace(
+                clip, frames=frames, metadata=replace(clip.metadata, width=96, height=64)
+            )
+        clips.append(clip)
+    return clips
+
+
+@pytest.fixture(scope="module")
+def asked(triplets, varied):
+    texts = [
+        prompts.describe(),
+        prompts.trace(triplets[1].edit),
+        prompts.single_stage(triplets[2].edit),
+        prompts.after_trace(triplets[3].edit, triplets[3].gold_trace.text()),
+    ]
+    return [Prompt(clip, texts[number % 4]) for number, clip in enumerate(varied)]
+
+
+@pytest.fixture(scope="module")
+def untied_folder(tiny_folder, tmp_path_factory):
+    """A random checkpoint whose head is not tied: neighbouring tokens are not alike."""
+    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    folder = shutil.copytree(tiny_folder, tmp_path_factory.mktemp("checkpoints") / "untied")
+    config = AutoConfig.from_pretrained(folder)
+    config.tie_word_embeddings = config.text_config.tie_word_embeddings = False
+    torch.manual_seed(0)
+    AutoModelForImageTextToText.from_config(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["mini-3m", "untied"])
+def folder(request, untied_folder):
+    return untied_folder if request.param == "untied" else list_backbones()["mini-3m"]
+
+
+@pytest.fixture(scope="module")
+def pair(folder):
+    """The same checkpoint as we load it and as transformers does."""
+    return Backbone.load(folder, device="cpu", batch_size=6), plain.load(folder, 6)
+
+
+def equal(ours, theirs, tolerance=1e-5):
+    assert [d.text for d in ours] == [d.text for d in theirs]
+    for one, other in zip(ours, theirs):
+        assert one.tokens == other.tokens and one.ended == other.ended
+        assert np.array_equal(one.special, other.special)
+        assert np.allclose(one.states, other.states, rtol=0, atol=tolerance)
+        assert np.allclose(one.logprobs, other.logprobs, rtol=0, atol=1e-4)
+        assert np.allclose(one.vision, other.vision, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    "generation",
+    [
+        Generation(max_new_tokens=96),
+        SHORT,
+        Generation(max_new_tokens=16, do_sample=True, temperature=0.9, seed=3),
+        Generation(max_new_tokens=12, do_sample=True, top_p=0.8, top_k=20, seed=4),
+        Generation(max_new_tokens=96, grammar="lines"),
+        Generation(max_new_tokens=96, grammar="lines", do_sample=True, seed=5),
+    ],
+)
+def test_the_loop_gives_what_generate_gives(pair, asked, generation):
+    ours, theirs = pair
+    equal(ours.describe(asked, generation), plain.describe(theirs, asked, generation))
+
+
+def test_a_memory_that_is_too_small_grows(pair, asked, monkeypatch):
+    ours, theirs = pair
+    monkeypatch.setattr(prefix, "RESERVE", 3)
+    monkeypatch.setattr(decoding, "RESERVE", 3)
+    ours._decoder.prefixes.clear()
+    generation = Generation(max_new_tokens=40)
+    equal(ours.describe(asked, generation), plain.describe(theirs, asked, generation))
+
+
+def test_what_was_asked_in_between_changes_nothing(pair, asked):
+    """The model's own memory of positions is that of the last call: it must not be used."""
+    ours, theirs = pair
+    expected = plain.describe(theirs, asked, SHORT)
+    assert len({p.clip.frames.shape for p in asked}) > 2
+    for batch in (asked, asked[1:2], asked[4:], asked[::-1], [asked[3]] * 3 + [asked[0]], asked):
+        places = [asked.index(prompt) for prompt in batch]
+        equal(ours.describe(batch, SHORT), [expected[place] for place in places])
+        ours.read(["something else"])
+
+
+@pytest.mark.parametrize(
+    "name, failing", [("two_stage", False), ("two_stage", True), ("self_consistency", False)]
+)
+def test_a_clip_is_seen_once_for_all_that_is_asked_about_it(
+    triplets, varied, monkeypatch, name, failing
+):
+    backbone = Backbone.load("mini-3m", device="cpu", batch_size=6)
+    items, seen = list(zip(triplets, varied)), backbone._decoder.prefixes
+    if failing:  # every second trace is unusable and asked for again under a grammar
+        write = backbone.write
+
+        def forgetful(asked, generation, desc=None):
+            texts = write(asked, generation, desc)
+            if generation.grammar:
+                return texts
+            return ["no idea" if number % 2 else text for number, text in enumerate(texts)]
+
+        monkeypatch.setattr(backbone, "write", forgetful)
+    queries, failures = strategy(name)(backbone, items, Settings(samples=3))
+    assert len(queries) == 6 and not failures
+    assert (seen.computed, seen.sights.encoded) == (6, 6)
+    if failing:
+        assert sum(query.retried for query in queries) == 3
+
+
+def test_a_reference_that_is_a_gallery_video_is_encoded_once(varied, triplets):
+    backbone = Backbone.load("mini-3m", device="cpu", batch_size=6)
+    sights = backbone._decoder.prefixes.sights
+    backbone.write([Prompt(clip, prompts.describe()) for clip in varied], SHORT)
+    copies = [replace(clip, id="other", frames=clip.frames.copy()) for clip in varied]
+    again = [Prompt(clip, prompts.single_stage(t.edit)) for clip, t in zip(copies, triplets)]
+    texts = backbone.write(again, SHORT)
+    assert sights.encoded == 6, "the content counts, not the object"
+    assert texts == Backbone.load("mini-3m", device="cpu", batch_size=6).write(again, SHORT)
+    slower = [
+        replace(clip, metadata=replace(clip.metadata, fps=clip.metadata.fps / 2)) for clip in varied
+    ]
+    backbone.write([Prompt(clip, "x") for clip in slower], SHORT)
+    assert sights.encoded == 12, "other times are another video"
+    backbone.sample_as(video_pixels=4 * 64 * 64)
+    backbone.write([Prompt(clip, "x") for clip in varied], SHORT)
+    assert sights.encoded == 18, "so is another size"
+
+
+def test_what_is_kept_has_a_bound(varied, monkeypatch):
+    backbone = Backbone.load("mini-3m", device="cpu", batch_size=2)
+    kept = backbone._decoder.prefixes
+    for start in (0, 2):
+        backbone.write([Prompt(clip, "x") for clip in varied[start : start + 2]], SHORT)
+    assert len(kept._kept) == 2 and len(kept.sights._kept) == 4
+    monkeypatch.setattr(prefix, "KEPT_BYTES", 0)
+    monkeypatch.setattr(sight, "KEPT_BYTES", 0)
+    backbone.write([Prompt(clip, "x") for clip in varied[4:]], SHORT)
+    assert len(kept._kept) == 1 and len(kept.sights._kept) == 0, "the newest prefix always stays"
+    assert kept.sights._bytes == 0
+
+
+def test_an_error_gives_the_memory_back(varied, monkeypatch):
+    backbone = Backbone.load("mini-3m", device="cpu", batch_size=6)
+    asked = [Prompt(clip, "x") for clip in varied]
+    expected = backbone.write(asked, SHORT)
+
+    def full(*arguments):
+        raise MemoryError("not enough memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decoding, "_chosen", full)
+        with pytest.raises(MemoryError):
+            backbone.write(asked, SHORT)
+    assert not backbone._decoder.prefixes._kept and not backbone._decoder.prefixes.sights._kept
+    assert backbone.write(asked[:4], SHORT) == expected[:4], "a halved batch goes on"
+
+
+def test_rows_leave_when_they_have_ended(asked, monkeypatch):
+    backbone = Backbone.load("mini-3m", device="cpu", batch_size=6)
+    sizes = []
+    backbone.model.lm_head.register_forward_pre_hook(
+        lambda module, args: sizes.append(len(args[0]))
+    )
+    backbone.describe(asked, Generation(max_new_tokens=96))
+    assert sizes[0] == 6 and sizes[-1] < 6
+
+
+def test_a_device_map_changes_nothing(pair, folder, asked):
+    mapped = Backbone.load(folder, device="cpu", batch_size=6, device_map="cpu", dtype="float32")
+    equal(mapped.describe(asked, SHORT), pair[0].describe(asked, SHORT))
+
+
+def test_eager_attention_gives_the_same(pair, folder, asked):
+    eager = Backbone.load(folder, device="cpu", batch_size=6, attention="eager")
+    equal(eager.describe(asked, SHORT), pair[0].describe(asked, SHORT))
+
+
+def test_mixtures_of_experts_too(untied_folder, asked, tmp_path):
+    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    folder = shutil.copytree(untied_folder, tmp_path / "experts")
+    dense = json.loads((folder / "config.json").read_text())
+    text = dense["text_config"] | {
+        "num_experts": 4,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 16,
+        "model_type": "qwen3_vl_moe_text",
+    }
+    vision = dense["vision_config"] | {"model_type": "qwen3_vl_moe_vision"}
+    moe = dense | {
+        "model_type": "qwen3_vl_moe",
+        "text_config": text,
+        "vision_config": vision,
+        "architectures": ["Qwen3VLMoeForConditionalGeneration"],
+    }
+    (folder / "config.json").write_text(json.dumps(moe))
+    torch.manual_seed(1)
+    AutoModelForImageTextToText.from_config(AutoConfig.from_pretrained(folder)).save_pretrained(
+        folder
+    )
+    ours, theirs = Backbone.load(folder, device="cpu", batch_size=6), plain.load(folder, 6)
+    assert "Moe" in ours.info()["class"]
+    equal(ours.describe(asked, SHORT), plain.describe(theirs, asked, SHORT))
