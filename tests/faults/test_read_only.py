@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from covrr_utils.cli.ending import Code
 from covrr_utils.cli.main import main
 
 
@@ -59,6 +60,6 @@ def test_a_finished_run_is_served_from_a_disk_that_refuses_writing(small_benchma
             (result,) = json.loads(capsys.readouterr().out)
             assert result["strategy"] == "two_stage" and result["triplets"] == 6
     with read_only(runs, errno.EROFS):
-        assert main(["score", *run, "--strategies", "single_stage"]) == 2
+        assert main(["score", *run, "--strategies", "single_stage"]) == Code.FAILED
     said = capsys.readouterr().err
     assert "the file system is read-only" in said and "Set COVRR_RUNS" in said
