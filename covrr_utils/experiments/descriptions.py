@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import gc
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
@@ -19,7 +18,7 @@ from tqdm import tqdm
 
 from covrr_utils import paths
 from covrr_utils.backbones.description import Failure, Outcomes, Record
-from covrr_utils.backbones.generation import Generation, Prompt
+from covrr_utils.backbones.generation import Generation
 from covrr_utils.backbones.registry import notice
 from covrr_utils.benchmarks.benchmark import Benchmark
 from covrr_utils.experiments.config import RunConfig
@@ -32,19 +31,14 @@ from covrr_utils.experiments.keys import (
     stored_name,
     video_key,
 )
-from covrr_utils.experiments.stored import (
-    Described,
-    DescribedQuery,
-    outcomes,
-    query_record,
-    video_record,
-)
+from covrr_utils.experiments.stored import Described, DescribedQuery, Stored
 from covrr_utils.files import content_hash, digest
-from covrr_utils.reasoning import prompts, strategies
+from covrr_utils.reasoning import strategies
+from covrr_utils.reasoning.batch import Ask, QueryBatch, VideoBatch, WithTraces
 from covrr_utils.reasoning.settings import Settings
 from covrr_utils.store.batches import Compute, fill, keep
 from covrr_utils.store.collection import Store
-from covrr_utils.store.prefetch import Items, Work
+from covrr_utils.store.prefetch import Work
 from covrr_utils.store.records import StoredRecord
 from covrr_utils.traces.trace import ReasoningTrace
 from covrr_utils.video.clips import ClipError
@@ -122,36 +116,20 @@ class Descriptions:
 
     def videos(self, videos: Sequence[str], desc: str) -> Outcomes[Described]:
         """Descriptions of these videos as they are, by video."""
-        prompt = prompts.describe(self.config.prompt_style)
-
-        def describe(items: Items) -> tuple[list[Record], list[Failure]]:
-            begun = time.perf_counter()
-            descriptions = self.backbone.describe(
-                [Prompt(clip, prompt) for _, clip in items],
-                self.generation,
-                layers=self.config.layers,
-            )
-            seconds = (time.perf_counter() - begun) / len(items)
-            return [
-                video_record(video, description, seconds)
-                for (video, _), description in zip(items, descriptions, strict=True)
-            ], []
-
         key = video_key(self.config, self.backbone, self.generation)
         work = [Work(video, stored_name(video, self._content(video)), video) for video in videos]
-        return self._filled("gallery", key, work, describe, desc, Described)
+        compute = VideoBatch(self.backbone, self._settings)
+        return self._filled("gallery", key, work, compute, desc, Described)
 
     def queries(self, strategy: str) -> Outcomes[DescribedQuery]:
         """Descriptions after the edit, by triplet: those of a strategy, or of the name under which
         traces were `given`.
         """
         if strategy not in self._queries:
-            ask, settings = strategies.strategy(strategy), self._settings
+            ask = strategies.strategy(strategy)
             key = query_key(self.config, self.backbone, self.generation, strategy)
             texts = {t.id: query_text(t, strategy) for t in self.benchmark.triplets}
-            self._queries[strategy] = self._answered(
-                key, texts, lambda items: ask(self.backbone, items, settings), strategy
-            )
+            self._queries[strategy] = self._answered(key, texts, ask, strategy)
         return self._queries[strategy]
 
     def given(self, name: str, traces: Mapping[str, ReasoningTrace]) -> Outcomes[DescribedQuery]:
@@ -168,19 +146,13 @@ class Descriptions:
         """
         if name in strategies.STRATEGIES:
             raise ValueError(f"{name!r} is a strategy; give these traces another name")
-        settings = self._settings
         key = given_key(self.config, self.backbone, self.generation)
         texts = {
             triplet.id: f"{triplet.edit}\n{traces[triplet.id].text()}"
             for triplet in self.benchmark.triplets
             if triplet.id in traces
         }
-        described = self._answered(
-            key,
-            texts,
-            lambda items: (strategies.described(self.backbone, items, traces, settings), []),
-            name,
-        )
+        described = self._answered(key, texts, WithTraces(traces), name)
         without = {
             triplet.id: Failure(
                 triplet.id, "trace", "no trace given", f"{name!r} holds no trace for this triplet"
@@ -195,6 +167,14 @@ class Descriptions:
     def given_traces(self, name: str) -> str | None:
         """The hash of the traces that were `given` under this name; None where none were."""
         return self._given.get(name)
+
+    def key_of(self, strategy: str) -> str:
+        """The name of the store's folder for a strategy's descriptions; for any other name that of
+        the gallery's.
+        """
+        if strategy in strategies.STRATEGIES:
+            return digest(query_key(self.config, self.backbone, self.generation, strategy))
+        return digest(video_key(self.config, self.backbone, self.generation))
 
     def read(self, texts: Mapping[str, str], desc: str) -> Outcomes[Described]:
         """Texts (by id) as the model reads each by itself. Equal texts are read once."""
@@ -217,7 +197,7 @@ class Descriptions:
             ]
             failed = keep(collection, records, {name: name for name, _ in batch})
             lost |= {failure.id: failure for failure in failed}
-        return outcomes(collection, names, lost, Described)
+        return Stored(collection, names, lost, Described)
 
     def alone(self, described: Outcomes[D], desc: str) -> Outcomes[Described]:
         """The texts of these descriptions as the model reads each by itself: no video, no edit, no
@@ -240,29 +220,18 @@ class Descriptions:
         )
 
     def _answered(
-        self,
-        key: Key,
-        texts: Mapping[str, str],
-        ask: Callable[[strategies.Items], strategies.Outcome],
-        desc: str,
+        self, key: Key, texts: Mapping[str, str], ask: Ask, desc: str
     ) -> Outcomes[DescribedQuery]:
         """What ``ask`` answers for the triplets of ``texts``: by id, what an answer depends on
-        beside the reference. Tokens and seconds of a batch are shared out evenly.
+        beside the reference.
         """
         triplets = {t.id: t for t in self.benchmark.triplets if t.id in texts}
-
-        def answer(items: Items) -> tuple[list[Record], list[Failure]]:
-            tokens, begun = self.backbone.generated_tokens, time.perf_counter()
-            queries, failures = ask([(triplets[id_], clip) for id_, clip in items])
-            tokens_each = (self.backbone.generated_tokens - tokens) / len(items)
-            seconds_each = (time.perf_counter() - begun) / len(items)
-            return [query_record(query, tokens_each, seconds_each) for query in queries], failures
-
         work = [
             Work(id_, stored_name(id_, self._content(t.reference), texts[id_]), t.reference)
             for id_, t in triplets.items()
         ]
-        return self._filled("queries", key, work, answer, desc, DescribedQuery)
+        compute = QueryBatch(self.backbone, self._settings, triplets, ask)
+        return self._filled("queries", key, work, compute, desc, DescribedQuery)
 
     def _content(self, video: str) -> str | None:
         """The hash of a video's file, None when there is no such file."""
@@ -290,4 +259,4 @@ class Descriptions:
         sampling, size = self.backbone.sampling, self.config.batch_size
         fill(collection, work, self.benchmark.video_path, sampling, compute, size, desc)
         names = {item.id: item.stored for item in work}
-        return outcomes(collection, names, collection.failures(), typed)
+        return Stored(collection, names, collection.failures(), typed)

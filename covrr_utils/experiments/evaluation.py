@@ -69,6 +69,7 @@ def rank(benchmark: Benchmark, scores: Scores, method: Method) -> Result:
         samples=method.samples,
         limit=method.limit,
         labels_hash=method.labels_hash,
+        descriptions_key=method.descriptions_key,
         files=dict(method.files),
         options=dict(method.options),
         sections=_sections(benchmark, rows),

@@ -33,14 +33,25 @@ def backbone_label(backbone: str) -> str:
     An embedded or published model keeps its name, a model of the hub is ``owner--name``, a
     checkpoint folder its own name and six hex digits of where it lies.
     """
-    embedded = {**list_backbones(), **judge_models()}
-    folder = embedded.get(backbone, Path(backbone))
-    if folder.is_dir():
-        place = folder.resolve()
-        names = {path.resolve(): name for name, path in embedded.items()}
-        return names.get(place) or distinct(place.name, {"checkpoint": str(place)})
+    checkpoint = _checkpoint(backbone)
+    if checkpoint is None:
+        return Path(backbone).name
+    if isinstance(checkpoint, Path):
+        return distinct(checkpoint.name, {"checkpoint": str(checkpoint)})
     published = find(backbone)
-    return published.name if published else distinct(backbone.replace("/", "--"), {})
+    return published.name if published else distinct(checkpoint.replace("/", "--"), {})
+
+
+def _checkpoint(backbone: str) -> Path | str | None:
+    """Where a backbone comes from: its folder, or its id on the hub; None for an embedded one."""
+    embedded = {**list_backbones(), **judge_models()}
+    folder = embedded.get(backbone, Path(backbone)).resolve()
+    if folder in {path.resolve() for path in embedded.values()}:
+        return None
+    if folder.is_dir():
+        return folder
+    published = find(backbone)
+    return published.hub if published else backbone
 
 
 def benchmark_folder(config: RunConfig) -> Path:
@@ -54,16 +65,20 @@ def run_folder(config: RunConfig) -> Path:
 
 
 def outside_files(config: RunConfig) -> dict[str, object]:
-    """Where labels, videos, gallery list and checkpoint lie, as far as they are not embedded."""
+    """Where labels, videos, gallery list and checkpoint come from, as far as they are not
+    embedded.
+    """
     files: dict[str, object] = {}
-    if config.benchmark not in list_benchmarks():
-        files["labels"] = str(Path(config.benchmark).resolve())
+    embedded = list_benchmarks()
+    labels = embedded.get(config.benchmark, Path(config.benchmark)).resolve()
+    if labels not in {path.resolve() for path in embedded.values()}:
+        files["labels"] = str(labels)
     if config.videos:
         files["videos"] = list(config.videos)
     if config.gallery and (listed := protocol(config.gallery).candidates) not in CANDIDATES:
         files["gallery"] = str(Path(listed).resolve())
-    if Path(config.backbone).is_dir():
-        files["checkpoint"] = str(Path(config.backbone).resolve())
+    if (checkpoint := _checkpoint(config.backbone)) is not None:
+        files["checkpoint"] = str(checkpoint)
     return files
 
 
@@ -98,8 +113,8 @@ def labels_hash(benchmark: Benchmark) -> str:
 
 def name_parts(method: Method | Result) -> list[str]:
     """What decides a result beside strategy and pooling, as parts of a file's name: seed, grammar,
-    limit, options, and, where not all of it is embedded, six hex digits of the content of weights
-    and labels.
+    limit, options, and, where not all of it is embedded, six hex digits of the content: of labels,
+    weights and all else that decides descriptions.
     """
     parts = [f"seed{method.seed}"]
     if method.grammar:
@@ -109,7 +124,7 @@ def name_parts(method: Method | Result) -> list[str]:
     for name, value in method.options.items():
         parts.append(f"{name}-{'-'.join(map(str, value)) if isinstance(value, list) else value}")
     if method.files:
-        content = {"weights": method.weights_hash, "labels": method.labels_hash}
+        content = {"descriptions": method.descriptions_key, "labels": method.labels_hash}
         parts.append(digest(content)[:6])
     return parts
 

@@ -50,7 +50,9 @@ class Method:
     ----------
     benchmark, backbone : the names under which results are kept (`covrr_utils.experiments.places`)
     weights_hash, labels_hash : content of the weights, and of triplets and gallery
-    files : where labels, videos and checkpoint lie, as far as they are not embedded
+    descriptions_key : the folder of the store in which the descriptions lie: it stands for
+        weights, prompts, processing, sampling and decoding
+    files : where labels, videos and checkpoint come from, as far as they are not embedded
     strategy : the reasoning strategy, or the name of another way of scoring
     samples : how many traces were sampled; None where none were
     limit : the first so many triplets; None for all
@@ -70,6 +72,7 @@ class Method:
     samples: int | None = None
     limit: int | None = None
     labels_hash: str = ""
+    descriptions_key: str = ""
     files: Mapping[str, object] = field(default_factory=dict)
     options: Mapping[str, object] = field(default_factory=dict)
 
@@ -117,7 +120,8 @@ class Result:
     samples: int | None = None  # traces sampled for each triplet
     limit: int | None = None  # only the first so many triplets
     labels_hash: str = ""  # content of triplets and gallery
-    # where labels, videos and checkpoint lie, as far as they are not embedded
+    descriptions_key: str = ""  # the folder of the store in which the descriptions lie
+    # where labels, videos and checkpoint come from, as far as they are not embedded
     files: dict[str, object] = field(default_factory=dict)
     options: dict[str, object] = field(default_factory=dict)
     sections: dict[str, Recalls] = field(default_factory=dict)

@@ -130,7 +130,8 @@ class Run:
         queries = self.queries(strategy)
         voting = strategy == "self_consistency" and self.config.synthesis == "vote"
         several = self.config.samples if voting else 1
-        return validity(queries.values(), queries.failures.values(), several)
+        texts = [text for query in queries.values() for text in query.stage_1]
+        return validity(texts, queries.failures.values(), several)
 
     @cached_property
     def words(self) -> WordFrequencies:
@@ -199,7 +200,9 @@ class Run:
             tokens_per_query=_mean([query.tokens for query in queries.values()]),
             seconds_per_query=_mean([query.seconds for query in queries.values()]),
         )
-        return self._kept(result) if save else result
+        if save:
+            save_result(result, self.folder)
+        return result
 
     def ranked(
         self,
@@ -219,7 +222,9 @@ class Run:
         """
         method = self.method(strategy or name, pooling, scheme, source)
         result = rank(self.benchmark, scores, replace(method, strategy=name))
-        return self._kept(result) if save else result
+        if save:
+            save_result(result, self.folder)
+        return result
 
     def method(
         self, strategy: str, pooling: str = "-", scheme: str = "-", source: str = "-"
@@ -229,6 +234,9 @@ class Run:
         options = deciding(config, strategy)
         if traces := self.descriptions.given_traces(strategy):
             options["traces"] = traces
+        dtype = str(self.backbone.model.dtype).removeprefix("torch.")
+        if dtype != "float32":  # which "auto" takes on a processor
+            options["dtype"] = dtype
         return Method(
             benchmark=self.benchmark.label,
             backbone=backbone_label(config.backbone),
@@ -243,6 +251,7 @@ class Run:
             samples=config.samples if strategy == "self_consistency" else None,
             limit=config.limit,
             labels_hash=self._labels_hash,
+            descriptions_key=self.descriptions.key_of(strategy),
             files=outside_files(config),
             options=options,
         )
@@ -250,11 +259,6 @@ class Run:
     @cached_property
     def _labels_hash(self) -> str:
         return labels_hash(self.benchmark)
-
-    def _kept(self, result: Result) -> Result:
-        """The result, written to the run's folder."""
-        save_result(result, self.folder)
-        return result
 
 
 def _cut_off(described: Iterable[Described]) -> int:

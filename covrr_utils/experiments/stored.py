@@ -1,7 +1,7 @@
 """What a run is asked for, typed: a described video or text, and a described query.
 
-The store keeps beside every description a small json object that says what led to it. That object
-is written and read here and nowhere else.
+The store keeps beside every description a small json object that says what led to it. It is read
+here and nowhere else.
 """
 
 from __future__ import annotations
@@ -9,18 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from covrr_utils.backbones.description import Description, Failure, Outcomes, Record
+from covrr_utils.backbones.description import Description, Failure, Outcomes
+from covrr_utils.reasoning.validity import trace_texts
 from covrr_utils.store.collection import Collection
-from covrr_utils.store.records import Records, StoredRecord
+from covrr_utils.store.records import StoredRecord
 from covrr_utils.traces.reading import parse_trace
 from covrr_utils.traces.trace import ReasoningTrace
 
-if TYPE_CHECKING:
-    from covrr_utils.reasoning.strategies import Query
-
-D = TypeVar("D")
+D = TypeVar("D", covariant=True)
 
 EMPTY = ReasoningTrace()
 
@@ -83,6 +81,11 @@ class DescribedQuery(Described):
         return self.record.extra.get("retried", False)
 
     @property
+    def stage_1(self) -> list[str]:
+        """All texts in which a trace was asked for, to the letter."""
+        return trace_texts(self.written, self.samples)
+
+    @property
     def tokens(self) -> float:
         """Tokens that the model wrote in all steps: the triplet's share of its batch."""
         return self.record.extra["tokens"]
@@ -93,50 +96,27 @@ class DescribedQuery(Described):
         return self.record.extra["seconds"]
 
 
-def video_record(video: str, description: Description, seconds: float) -> Record:
-    """A described video on its way to the store."""
-    return Record(video, description, {"seconds": seconds})
+class Stored(Outcomes[D]):
+    """What a collection holds under ``names`` (id -> stored name), each typed when it is asked for,
+    and why it lacks the rest: ``failures`` are by stored name.
+    """
 
-
-def query_record(query: Query, tokens: float, seconds: float) -> Record:
-    """A query that a strategy answered on its way to the store, with its share of the cost."""
-    extra: dict[str, object] = {
-        "trace": query.trace.text() if query.trace else None,
-        "samples": query.samples,
-        "written": query.written,
-    }
-    if query.retried:
-        extra["retried"] = True
-    return Record(query.triplet, query.description, extra | {"tokens": tokens, "seconds": seconds})
-
-
-class _Typed(Mapping[str, D]):
-    """Stored records by id, each typed when it is asked for."""
-
-    def __init__(self, records: Records, typed: Callable[[StoredRecord], D]):
-        self._records, self._type = records, typed
+    def __init__(
+        self,
+        collection: Collection,
+        names: Mapping[str, str],
+        failures: Mapping[str, Failure],
+        typed: Callable[[StoredRecord], D],
+    ):
+        self._records, self._typed = collection.records(names), typed
+        lost = {i: replace(failures[n], id=i) for i, n in names.items() if i not in self._records}
+        super().__init__({}, lost)
 
     def __getitem__(self, id_: str) -> D:
-        return self._type(self._records[id_])
+        return self._typed(self._records[id_])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._records)
 
     def __len__(self) -> int:
         return len(self._records)
-
-
-def outcomes(
-    collection: Collection,
-    names: Mapping[str, str],
-    failures: Mapping[str, Failure],
-    typed: Callable[[StoredRecord], D],
-) -> Outcomes[D]:
-    """What the collection holds under ``names`` (id -> stored name), and why it lacks the rest:
-    ``failures`` are by stored name.
-    """
-    records = collection.records(names)
-    lost = {
-        id_: replace(failures[name], id=id_) for id_, name in names.items() if id_ not in records
-    }
-    return Outcomes(_Typed(records, typed), lost)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Iterable, Sequence
 
 from covrr_utils.backbones.description import Failure
 from covrr_utils.traces.reading import read_trace_text
@@ -13,20 +12,15 @@ from covrr_utils.traces.trace import TraceError
 UNUSABLE = "unusable trace"
 
 
-class Traced(Protocol):
-    """What `validity` reads of a query, answered just now or from the store."""
-
-    @property
-    def samples(self) -> list[str]:
-        """The sampled traces to the letter."""
-
-    @property
-    def written(self) -> str | None:
-        """The one trace to the letter; None where no single one was asked for."""
+def trace_texts(written: str | None, samples: list[str]) -> list[str]:
+    """The texts in which a trace was asked for, an empty one among them: the one that was
+    ``written``, else the sampled ones.
+    """
+    return samples if written is None else [written]
 
 
 def validity(
-    queries: Iterable[Traced], failures: Iterable[Failure], texts_per_failure: int = 1
+    texts: Sequence[str], failures: Iterable[Failure], texts_per_failure: int = 1
 ) -> dict[str, object] | None:
     """How many of the traces a model wrote were traces as asked for, counted over every text
     (self-consistency writes several a triplet).
@@ -36,7 +30,6 @@ def validity(
     that failed before a trace was asked for). None where no trace is written at all.
     """
     causes = Counter(failure.cause == UNUSABLE for failure in failures)
-    texts = [text for query in queries for text in _written(query)]
     repairs: Counter[str] = Counter()
     valid, unusable = 0, texts_per_failure * causes[True]
     total = len(texts) + unusable
@@ -59,8 +52,3 @@ def validity(
         "repairs": dict(repairs.most_common()),
         "unwritten": causes[False],
     }
-
-
-def _written(query: Traced) -> list[str]:
-    """The texts in which a trace was asked for, an empty one among them."""
-    return query.samples if query.written is None else [query.written]

@@ -15,7 +15,7 @@ from covrr_utils.judging.rubric import DIMENSIONS, Rubric, rubric_schema
 from covrr_utils.reasoning import prompts
 from covrr_utils.reasoning.settings import Settings
 from covrr_utils.reasoning.strategies import strategy
-from covrr_utils.reasoning.validity import validity
+from covrr_utils.reasoning.validity import trace_texts, validity
 from covrr_utils.traces.reading import read_trace_text
 from covrr_utils.traces.trace import TraceError, TraceSchema
 from covrr_utils.video.decoder import read_clip
@@ -114,6 +114,10 @@ def test_states_and_logprobs_are_the_models_own_also_under_a_grammar(tiny, items
     )
 
 
+def stage_1(queries):
+    return [text for query in queries for text in trace_texts(query.written, query.samples)]
+
+
 def test_strategies_constrain_traces_not_descriptions(tiny, items):
     settings = Settings(Generation(max_new_tokens=96), samples=2, grammar="lines")
     for name, texts in (("two_stage", 4), ("self_consistency", 8)):
@@ -121,10 +125,10 @@ def test_strategies_constrain_traces_not_descriptions(tiny, items):
         assert failures == [] and [query.triplet for query in queries] == [
             triplet.id for triplet, _ in items
         ]
-        counted = validity(queries, failures)
+        counted = validity(stage_1(queries), failures)
         assert (counted["texts"], counted["valid"], counted["rate"]) == (texts, texts, 1.0)
     queries, failures = strategy("two_stage")(tiny, items, Settings(Generation(max_new_tokens=96)))
-    counted = validity(queries, failures)
+    counted = validity(stage_1(queries), failures)
     assert failures == [] and all(query.retried for query in queries), (
         "what holds no trace is asked for again, under a grammar"
     )

@@ -12,7 +12,9 @@ from covrr_utils.experiments.evaluation import SHOWN, rank
 from covrr_utils.experiments.results import Method
 from covrr_utils.retrieval.scores import Scores, by_cosine
 
-METHOD = Method("some backbone", "w" * 16, "by hand", seed=3, options={"fps": 2.0})
+METHOD = Method(
+    "some benchmark", "some backbone", "w" * 16, "by hand", seed=3, options={"fps": 2.0}
+)
 
 
 def benchmark(rows, gallery, exclude_reference=True, sections=(), per_section=False):

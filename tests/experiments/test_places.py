@@ -15,8 +15,14 @@ from covrr_utils.benchmarks.benchmark import load_benchmark
 from covrr_utils.benchmarks.naming import benchmark_label
 from covrr_utils.experiments import baselines
 from covrr_utils.experiments.config import RunConfig
-from covrr_utils.experiments.places import backbone_label, file_name, result_name, run_folder
-from covrr_utils.experiments.results import load_results
+from covrr_utils.experiments.places import (
+    backbone_label,
+    file_name,
+    name_parts,
+    result_name,
+    run_folder,
+)
+from covrr_utils.experiments.results import Method, load_results
 from covrr_utils.experiments.run import Run
 
 HEX = "[0-9a-f]{6}"
@@ -168,6 +174,16 @@ def test_everything_that_decides_a_result_is_in_its_name_and_its_content(small_b
     assert all(one != two for n, one in enumerate(said) for two in said[:n])
     assert names[0].startswith("two_stage__weighted_mean__word__predicts__seed0__")
     assert "max_new_tokens-80" in names[2] and "synthesis-model" in names[8]
+
+
+def test_what_is_not_embedded_is_named_by_its_content_too():
+    """Weights, processing and decoding enter the key of the store, labels their own hash."""
+    method = Method("b", "m", "w", "two_stage", labels_hash="1", descriptions_key="2")
+    assert name_parts(method) == ["seed0"]
+    outside = replace(method, files={"checkpoint": "owner/name"})
+    others = (outside, replace(outside, labels_hash="3"), replace(outside, descriptions_key="3"))
+    names = [name_parts(other)[1] for other in others]
+    assert len(set(names)) == 3 and all(re.fullmatch(HEX, name) for name in names)
 
 
 def test_names_are_plain_and_different_things_have_different_ones():

@@ -7,8 +7,8 @@ from covrr_utils.backbones.backbone import Backbone
 from covrr_utils.backbones.generation import Generation
 from covrr_utils.benchmarks.benchmark import load_benchmark
 from covrr_utils.reasoning.settings import Settings
-from covrr_utils.reasoning.strategies import STRATEGIES, Query, UnknownStrategy, strategy, vote
-from covrr_utils.reasoning.validity import validity
+from covrr_utils.reasoning.strategies import STRATEGIES, UnknownStrategy, strategy, vote
+from covrr_utils.reasoning.validity import trace_texts, validity
 from covrr_utils.traces.reading import parse_trace
 from covrr_utils.traces.trace import TraceError
 from covrr_utils.video.decoder import read_clip
@@ -105,9 +105,9 @@ def test_bad_names_and_numbers():
         Settings(samples=0)
 
 
-def test_an_empty_answer_counts_as_unusable(make_description):
-    query = Query("t", make_description([" mug"]), written="")
-    assert validity([query], [])["unusable"] == 1
+def test_an_empty_answer_counts_as_unusable():
+    assert trace_texts("", []) == [""] and trace_texts(None, ["a", "b"]) == ["a", "b"]
+    assert validity([""], [])["unusable"] == 1
 
 
 def test_the_names_of_the_strategies_are_known_without_torch():
