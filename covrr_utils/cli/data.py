@@ -30,7 +30,7 @@ class SubmitOptions(Options):
         None, description="reasoning strategy that answers (default: the last of the run's)"
     )
     out: Annotated[Path | None, BeforeValidator(Text(optional=True, stands_for="FILE"))] = Field(
-        None, description="where to write (default: submission.json in the run's folder)"
+        None, description="where to write (default: in the run's folder)"
     )
     only_validate: Annotated[
         Path | None, BeforeValidator(Text(optional=True, stands_for="FILE"))
@@ -117,6 +117,7 @@ def submit(own: SubmitOptions, request: Request) -> int:
     ids and a trace for every row.
     """
     from covrr_utils.benchmarks.labels import read_json
+    from covrr_utils.experiments.places import output_name
     from covrr_utils.experiments.run import Run
     from covrr_utils.experiments.submission import submit as answer_and_write
     from covrr_utils.experiments.submission import validate
@@ -129,7 +130,8 @@ def submit(own: SubmitOptions, request: Request) -> int:
         return 0
     strategy = own.strategy or config.strategies[-1]
     run = Run(config.replace(strategies=[strategy]))
-    path = own.out or run.folder.parent / "submission.json"
+    method = run.method(strategy, config.pooling, config.scheme, config.source)
+    path = own.out or run.folder.parent / output_name("submission", method)
     answers = answer_and_write(run, labels, strategy, path)
     say(
         f"{paths.relative(path)}: {len(answers.videos):,} rows, valid; gallery of"

@@ -238,13 +238,16 @@ def report(own: ReportOptions, request: Request) -> int:
 
 def mine(own: MineOptions, request: Request) -> int:
     """Mine hard distractors for every triplet, from what the gallery's descriptions say."""
+    from covrr_utils.experiments.places import output_name
     from covrr_utils.experiments.run import Run
     from covrr_utils.files import write_json
     from covrr_utils.judging.distractors import MINED, compared_with_labels, mine_run
 
     run = Run(request.config)
     mined = mine_run(run, own.traces, own.per_kind, own.slack)
-    path = own.to or run.quality_folder / f"distractors__{own.traces}.json"
+    more = [f"per_kind-{own.per_kind}", f"slack-{own.slack}"]
+    name = output_name("distractors", run.method(own.traces), *more)
+    path = own.to or run.quality_folder / name
     rows = {item.triplet: {"distractors": item.distractors, "twins": item.twins} for item in mined}
     write_json(path, rows)
     for kind in MINED:

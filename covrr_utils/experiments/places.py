@@ -17,7 +17,7 @@ from covrr_utils.backbones.registry import judge_models, list_backbones
 from covrr_utils.backbones.sizes import find
 from covrr_utils.benchmarks.galleries import CANDIDATES, protocol
 from covrr_utils.benchmarks.naming import benchmark_label, distinct, list_benchmarks
-from covrr_utils.experiments.config import RunConfig
+from covrr_utils.experiments.config import RunConfig, default
 from covrr_utils.files import digest
 
 if TYPE_CHECKING:
@@ -86,12 +86,12 @@ def deciding(config: RunConfig, strategy: str) -> dict[str, object]:
     """What decides a result and has no place of its own in `Method`, by name: only what is set
     otherwise than by default, and only where it matters to this strategy.
     """
-    usual, chosen = RunConfig(), dict(config.options())
+    chosen = dict(config.options())
     names = ["max_new_tokens", "layers"]
     if strategy == "self_consistency":
         names.append("synthesis")
     for name in names:
-        if (value := getattr(config, name)) != getattr(usual, name):
+        if (value := getattr(config, name)) != default(name):
             chosen[name] = list(value) if isinstance(value, tuple) else value
     return chosen
 
@@ -131,9 +131,20 @@ def name_parts(method: Method | Result) -> list[str]:
 
 def result_name(result: Result, suffix: str = ".json") -> str:
     """The name of a result's file."""
-    strategy = f"{result.strategy}{result.samples or ''}"
     how = result.pooling, result.scheme, result.source
-    return file_name(strategy, *how, *name_parts(result), suffix=suffix)
+    return file_name(_strategy(result), *how, *name_parts(result), suffix=suffix)
+
+
+def output_name(what: str, method: Method, *more: object) -> str:
+    """The name of anything else that is written of a run, such as ``score`` or ``submission``;
+    ``more``: what decides it beside the method.
+    """
+    how = [part for part in (method.pooling, method.scheme, method.source) if part != "-"]
+    return file_name(what, _strategy(method), *more, *how, *name_parts(method))
+
+
+def _strategy(method: Method | Result) -> str:
+    return f"{method.strategy}{method.samples or ''}"
 
 
 def file_name(*parts: object, suffix: str = ".json") -> str:

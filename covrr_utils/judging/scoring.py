@@ -14,7 +14,7 @@ import numpy as np
 
 from covrr_utils import paths
 from covrr_utils.benchmarks.triplets import Triplet
-from covrr_utils.experiments.places import file_name, name_parts
+from covrr_utils.experiments.places import output_name
 from covrr_utils.experiments.run import Run
 from covrr_utils.files import read_or_set_aside, write_json
 from covrr_utils.judging.judges import Case, Judge, Verdict
@@ -184,8 +184,7 @@ def save_score(score: Score, run: Run) -> Path:
     """Write a score with every verdict to ``score__<strategy>__<judge>__seed<seed>.json`` in the
     run's quality folder; whatever else decides it is named too.
     """
-    parts = name_parts(run.method(score.strategy))
-    path = run.quality_folder / file_name("score", score.strategy, score.judge, *parts)
+    path = run.quality_folder / output_name("score", run.method(score.strategy), score.judge)
     write_json(path, asdict(score))
     return path
 
