@@ -43,12 +43,31 @@ def judges_dir() -> Path:
     return data_dir() / "judges"
 
 
-def figures_dir() -> Path:
-    """Regenerated figures: PDF, PNG and the CSV behind each.
+def committed_figures_dir() -> Path:
+    """Where the figures of notebooks with their committed parameters go: ``figures/`` of the
+    checkout, PDF, PNG and the CSV behind each.
 
-    ``COVRR_FIGURES`` puts them elsewhere (reruns with other parameters do).
+    ``COVRR_FIGURES`` puts them elsewhere. Where runs go elsewhere, figures go with them: nothing is
+    then written into the checkout.
     """
-    return _chosen("COVRR_FIGURES") or ROOT / "figures"
+    runs = runs_dir()
+    usual = ROOT / "figures" if runs == ROOT / "runs" else runs / "figures"
+    return _chosen("COVRR_FIGURES") or usual
+
+
+_figures: list[Path] = []  # where the notebook of this process puts its figures, once it is known
+
+
+def put_figures(folder: Path) -> None:
+    """Let this process write its figures into ``folder``."""
+    _figures[:] = [folder]
+
+
+def figures_dir() -> Path:
+    """Where figures are written: the folder of ``COVRR_FIGURES`` (which reruns set), else that of
+    the notebook's parameters, else ``runs/figures``.
+    """
+    return _chosen("COVRR_FIGURES") or (_figures[0] if _figures else runs_dir() / "figures")
 
 
 def announce(path: Path) -> None:

@@ -76,6 +76,34 @@ def runs(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def make_workbook(tmp_path, monkeypatch, runs):
+    """``make_workbook({name: code})`` makes a workbook of quick notebooks beside the embedded data,
+    for this process and for those that it starts; the folder of the workbook.
+    """
+    import nbformat
+
+    def make(notebooks, parameters="BENCHMARK = 'mini'\nBACKBONE = 'committed'\nSEED = 0"):
+        root = tmp_path / "root"
+        (root / "notebooks").mkdir(parents=True)
+        (root / "data").symlink_to(paths.data_dir())
+        for name, code in notebooks.items():
+            cells = [nbformat.v4.new_code_cell(source) for source in (parameters, code)]
+            cells[0].metadata["tags"] = ["parameters"]
+            notebook = nbformat.v4.new_notebook(cells=cells)
+            notebook.metadata["kernelspec"] = {
+                "name": "python3",
+                "display_name": "Python 3",
+                "language": "python",
+            }
+            nbformat.write(notebook, root / "notebooks" / f"{name}.ipynb")
+        monkeypatch.setattr(paths, "ROOT", root)
+        monkeypatch.setenv("COVRR_ROOT", str(root))
+        return root
+
+    return make
+
+
+@pytest.fixture
 def small_benchmark(tmp_path):
     """The first six triplets of mini-val with their own videos, copied: tests may damage them."""
     folder = tmp_path / "small"

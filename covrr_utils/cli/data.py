@@ -12,7 +12,9 @@ from pydantic import BeforeValidator, Field
 from covrr_utils import paths
 from covrr_utils.cli.options import Command, Request
 from covrr_utils.cli.printing import say, say_json, terminal_width, text_table
-from covrr_utils.experiments.options import Options, Text, Whole
+from covrr_utils.experiments.config import RunConfig
+from covrr_utils.experiments.options import OneOf, Options, Text, Whole
+from covrr_utils.reasoning.strategies import STRATEGIES
 
 
 class CheckOptions(Options):
@@ -26,9 +28,9 @@ class CheckOptions(Options):
 class SubmitOptions(Options):
     """What is written, and where."""
 
-    strategy: Annotated[str | None, BeforeValidator(Text(optional=True))] = Field(
-        None, description="reasoning strategy that answers (default: the last of the run's)"
-    )
+    strategy: Annotated[
+        str | None, BeforeValidator(OneOf(names=tuple(STRATEGIES), optional=True))
+    ] = Field(None, description="reasoning strategy that answers (default: the last of the run's)")
     out: Annotated[Path | None, BeforeValidator(Text(optional=True, stands_for="FILE"))] = Field(
         None, description="where to write (default: in the run's folder)"
     )
@@ -58,11 +60,11 @@ def check(own: CheckOptions, request: Request) -> int:
     """Count what the labels name, probe every video and write both down: present, missing,
     unreadable; before any GPU time.
     """
+    config = _labelled(request, "check BENCHMARK")
     from covrr_utils.benchmarks import checking
     from covrr_utils.benchmarks.benchmark import load_benchmark
     from covrr_utils.benchmarks.galleries import CONVENTIONS
 
-    config = _with_labels(request, "check BENCHMARK").config
     benchmark = load_benchmark(config.benchmark, config.gallery, config.videos, config.label_layout)
     probed = bool(config.videos) or benchmark.videos_root.is_dir()
     findings = (
@@ -116,13 +118,13 @@ def submit(own: SubmitOptions, request: Request) -> int:
     """Answer a challenge file, which has no targets, and write a validated submission: 50 ranked
     ids and a trace for every row.
     """
+    config = _labelled(request, "submit LABELS")
     from covrr_utils.benchmarks.labels import read_json
     from covrr_utils.experiments.places import output_name
     from covrr_utils.experiments.run import Run
     from covrr_utils.experiments.submission import submit as answer_and_write
     from covrr_utils.experiments.submission import validate
 
-    config = _with_labels(request, "submit LABELS").config
     labels = Path(config.benchmark)
     if own.only_validate:
         count = validate(read_json(own.only_validate), labels)
@@ -156,8 +158,8 @@ def verify(own: VerifyOptions, request: Request) -> int:
     return 0
 
 
-def _with_labels(request: Request, usage: str) -> Request:
-    """The request itself, if it names labels: a default would answer another question.
+def _labelled(request: Request, usage: str) -> RunConfig:
+    """The configuration, if it was said which labels: a default would answer another question.
 
     Raises
     ------
@@ -169,7 +171,7 @@ def _with_labels(request: Request, usage: str) -> Request:
             f"covrr {usage} needs an embedded benchmark, or the path of a .benchmark.json or of a"
             " label file (csv, json); or --parameters FILE with BENCHMARK in it"
         )
-    return request
+    return request.config
 
 
 COMMANDS = {

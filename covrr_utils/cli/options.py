@@ -132,7 +132,7 @@ def _structure(command: Command) -> type:
     members = [_member(option, info) for option, info in _options(command.own).items()]
     if command.takes == ():
         return make_dataclass("Arguments", members, kw_only=True)
-    from covrr_utils.experiments.config import GROUPS
+    from covrr_utils.experiments.groups import GROUPS
 
     file = Annotated[
         Any, _texts(1, "FILE"), tyro.conf.arg(help=PARAMETERS_HELP, help_behavior_hint="")
@@ -172,7 +172,7 @@ def _member(
     kind = _kind(option, info)
     if isinstance(kind, Each) and kind.single:
         repeated = Annotated[
-            tuple[str, ...],
+            tuple[tuple[str, ...], ...],
             tyro.conf.UseAppendAction,
             tyro.conf.arg(metavar=kind.shown, help=about, help_behavior_hint=""),
         ]
@@ -216,5 +216,6 @@ def _given(parsed: Any) -> dict[str, object]:
         if is_dataclass(value):
             values |= _given(value)
         elif value is not option.default:
-            values[option.name] = value
+            repeated = isinstance(value, tuple) and value and isinstance(value[0], tuple)
+            values[option.name] = sum(value, ()) if repeated else value
     return values

@@ -5,7 +5,8 @@ every backbone and benchmark.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BeforeValidator, Field
@@ -16,7 +17,7 @@ from covrr_utils.cli.printing import results_table, say, terminal_width
 from covrr_utils.experiments.options import Each, Options, Whole
 
 if TYPE_CHECKING:
-    from covrr_utils.experiments.reruns import Execution
+    from covrr_utils.experiments.jobs import Execution
 
 DEFAULT_NOTEBOOKS = (
     "00_start_here",
@@ -88,10 +89,11 @@ def rerun(own: RerunOptions, request: Request) -> int:
 
     begun, config, given = time.perf_counter(), request.config, request.given
     embedded = [config.backbone] if "backbone" in given else list(list_backbones())
-    backbones = [config.replace(backbone=name).backbone for name in own.backbones] or embedded
-    benchmarks = [config.replace(benchmark=name).benchmark for name in own.benchmarks]
     jobs = plan_jobs(
-        backbones, benchmarks or [config.benchmark], own.notebooks or None, _parameters(request)
+        own.backbones or embedded,
+        own.benchmarks or [config.benchmark],
+        own.notebooks or None,
+        _parameters(request),
     )
     failed = report(execute(jobs, own.force, own.workers))
     say(
@@ -111,17 +113,17 @@ def _parameters(request: Request) -> dict[str, object]:
     return fields | dict(request.others)
 
 
-def report(executions: Iterable[Execution]) -> int:
+def report(executions: Iterator[Execution]) -> int:
     """One line per notebook as it ends; the number of those that failed."""
     failed = 0
-    for execution in executions:
-        state = (
-            "done before" if execution.reused else "executed   " if execution.ok else "FAILED     "
-        )
-        say(f"{state} {paths.relative(execution.path)} ({execution.seconds:.0f} s)")
-        if not execution.ok:
-            failed += 1
-            say(f"  {execution.error}", error=True)
+    with closing(executions):  # whoever stops here leaves no process behind
+        for execution in executions:
+            state = "done before" if execution.reused else "executed   "
+            if not execution.ok:
+                state, failed = "FAILED     ", failed + 1
+            say(f"{state} {paths.relative(execution.path)} ({execution.seconds:.0f} s)")
+            if execution.error:
+                say(f"  {execution.error}", error=True)
     return failed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,12 @@ from covrr_utils import paths
 from covrr_utils.backbones.registry import list_backbones
 from covrr_utils.experiments.config import RunConfig, default
 from covrr_utils.experiments.places import benchmark_folder, file_name, run_folder
-from covrr_utils.experiments.workbook import notebook_path, own_parameters, parameters_of
+from covrr_utils.experiments.workbook import (
+    notebook_names,
+    notebook_path,
+    own_parameters,
+    parameters_of,
+)
 
 GATHERED = "all"  # in place of the backbone, for notebooks that compare backbones
 
@@ -26,6 +32,24 @@ PER_BACKBONE = (
     "06_ablation_pooling",
     "09_reasoning_quality",
 )
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What became of one notebook: the executed copy (also when it failed, up to the failing cell),
+    the time, the error. ``reused``: it was done before.
+    """
+
+    name: str
+    path: Path
+    seconds: float
+    error: str | None = None
+    reused: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether the notebook ended well."""
+        return self.error is None
 
 
 @dataclass(frozen=True)
@@ -66,6 +90,7 @@ def plan_jobs(
     for notebook in notebooks:
         notebook_path(notebook)
     RunConfig.from_parameters(parameters, own_parameters(notebooks))
+    backbones = [RunConfig(backbone=name).backbone for name in backbones]
     jobs = []
     for benchmark in benchmarks:
         single = [
@@ -97,17 +122,15 @@ def _job(
         for name, value in parameters.items()
         if name in own or name.lower() in RunConfig.model_fields
     }
-    given = {"BENCHMARK": benchmark, **models, **fitting}
-    config = RunConfig.from_parameters(given, (*own, "BACKBONES"))
+    asked = {"BENCHMARK": benchmark, **models, **fitting}
+    config = RunConfig.from_parameters(asked, (*own, "BACKBONES"))
+    # as the configuration has them: a kernel runs elsewhere, where relative paths lead nowhere
+    given = {name: _plain(getattr(config, name.lower(), value)) for name, value in asked.items()}
     changed = changed_parameters(notebook, given)
-    words = [
-        f"{name.lower()}-{'-'.join(map(str, value)) if isinstance(value, list) else value}"
-        for name, value in sorted(changed.items())
-        if name not in ("BENCHMARK", "BACKBONE")  # the folders above say these
-    ]
     lane = benchmark_folder(config) / GATHERED if gathers else run_folder(config)
-    folder = lane / file_name(notebook, *words, suffix="")
-    return Job(notebook, given, folder, folder / "figures" if changed else paths.figures_dir())
+    folder = lane / _folder_name(notebook, changed)
+    figures = folder / "figures" if changed else paths.committed_figures_dir()
+    return Job(notebook, given, folder, figures)
 
 
 def changed_parameters(notebook: str, given: Mapping[str, object]) -> dict[str, object]:
@@ -119,6 +142,37 @@ def changed_parameters(notebook: str, given: Mapping[str, object]) -> dict[str, 
         if _plain(value) != _plain(committed.get(name, _usual(name)))
         and not (name == "BACKBONES" and _plain(value) == _plain(list(list_backbones())))
     }
+
+
+def place_figures(config: RunConfig, parameters: Mapping[str, object]) -> None:
+    """Decide where the notebook with these parameters, in this process, puts its figures: where the
+    committed ones lie, if a notebook is committed with just these parameters, else into a folder of
+    the run. The second is said. A folder that ``COVRR_FIGURES`` names is taken without a word.
+    """
+    changes = [
+        changed_parameters(notebook, parameters)
+        for notebook in notebook_names()
+        if set(parameters_of(notebook)) == set(parameters)
+    ]
+    if {} in changes:
+        paths.put_figures(paths.committed_figures_dir())
+        return
+    usual = {name: value for name, value in parameters.items() if value != _usual(name)}
+    paths.put_figures(
+        run_folder(config) / _folder_name("figures", min(changes, key=len, default=usual))
+    )
+    if not os.environ.get("COVRR_FIGURES"):
+        print(f"other parameters: figures go to {paths.relative(paths.figures_dir())}")
+
+
+def _folder_name(first: str, changed: Mapping[str, object]) -> str:
+    """A folder's name that says which parameters differ from the committed ones."""
+    words = [
+        f"{name.lower()}-{'-'.join(map(str, value)) if isinstance(value, list | tuple) else value}"
+        for name, value in sorted(changed.items())
+        if name not in ("BENCHMARK", "BACKBONE")  # the folders above say these
+    ]
+    return file_name(first, *words, suffix="")
 
 
 def _usual(name: str) -> object:

@@ -206,7 +206,7 @@ class Each(Kind):
         if not isinstance(value, list | tuple):
             raise ValueError(f"{name} must be a list, got {value!r}")
         if len(value) < self.least:
-            raise ValueError(f"{name} must have at least {self.least} of {self.kind.shown}")
+            raise ValueError(f"{name} must be at least {self.least} of {self.kind.shown}")
         return tuple(self.kind.checked(each, self.noun or name) for each in value)
 
     @property

@@ -1,6 +1,5 @@
 import json
 
-import nbformat
 import pandas as pd
 import pytest
 
@@ -36,29 +35,17 @@ with open(os.environ["COVRR_WRITTEN"], "a") as file:
 
 
 @pytest.fixture
-def workbook(tmp_path, monkeypatch, runs):
+def workbook(make_workbook, runs):
     """A workbook of quick notebooks: one measures, one fails for backbone ``b``, one kills its
-    kernel.
+    kernel. The runs folder of the test.
     """
-    folder = tmp_path / "notebooks"
-    folder.mkdir()
-    for name, code in (
-        ("10_measures", MEASURE),
-        ("11_fails", "assert BACKBONE != 'b', 'not this one'"),
-        ("12_dies", "import os; os._exit(1)"),
-    ):
-        parameters = nbformat.v4.new_code_cell(
-            "BENCHMARK = 'mini'\nBACKBONE = 'committed'\nSEED = 0"
-        )
-        parameters.metadata["tags"] = ["parameters"]
-        notebook = nbformat.v4.new_notebook(cells=[parameters, nbformat.v4.new_code_cell(code)])
-        notebook.metadata["kernelspec"] = {
-            "name": "python3",
-            "display_name": "Python 3",
-            "language": "python",
+    make_workbook(
+        {
+            "10_measures": MEASURE,
+            "11_fails": "assert BACKBONE != 'b', 'not this one'",
+            "12_dies": "import os; os._exit(1)",
         }
-        nbformat.write(notebook, folder / f"{name}.ipynb")
-    monkeypatch.setattr(paths, "notebooks_dir", lambda: folder)
+    )
     return runs
 
 
@@ -80,6 +67,7 @@ def test_a_rerun_leaves_everything_and_goes_on_after_a_failure(workbook, capsys)
         "done.json",
         "figures",
         "one.json",
+        ".lock",
     }
     assert {path.name for path in folder.iterdir()} == made
     assert json.loads((folder / "parameters.json").read_text()) == {
@@ -143,8 +131,6 @@ def test_a_kernel_that_dies_is_reported_and_the_others_go_on(workbook):
 
 
 def test_two_workers_leave_what_one_leaves(workbook, monkeypatch, tmp_path):
-    # for the workers: processes that this test's patches do not reach
-    monkeypatch.setenv("COVRR_ROOT", str(tmp_path))
     jobs = plan_jobs(["a", "b"], ["mini"], ["11_fails", "10_measures"])
     ended = list(rerun(jobs, workers=2))
     assert sorted(

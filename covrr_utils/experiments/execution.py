@@ -1,0 +1,164 @@
+"""One notebook, executed by papermill in a kernel that ends with whoever started it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from covrr_utils import paths
+from covrr_utils.experiments.identity import identity
+from covrr_utils.experiments.jobs import Execution, Job
+from covrr_utils.experiments.records import WRITTEN, finished, record
+from covrr_utils.experiments.workbook import notebook_path
+from covrr_utils.files import Locked, locked, say
+
+T = TypeVar("T")
+
+KERNEL = "ipykernel_launcher"  # the module that a kernel's process runs
+
+
+def perform(job: Job, force: bool = False, threads: int | None = None) -> Execution:
+    """Execute a job and keep what it made; what is done already is not executed again, unless with
+    ``force``. Another process with the same job is waited for.
+
+    Raises
+    ------
+    FileError
+        If what the notebook left cannot be written.
+    """
+    with _alone(job.folder):
+        before = identity(job)
+        if not force and (done := finished(job, before)):
+            return done
+        execution = execute(job.notebook, job.parameters, job.folder, job.figures, threads)
+        return record(job, execution, before, identity(job))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder of a job meanwhile; who has to wait says so."""
+    lock = folder / ".lock"
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(lock, wait=False))
+        except Locked:
+            say(f"{paths.relative(folder)}: another process executes this notebook; waiting for it")
+            stack.enter_context(locked(lock))
+        yield
+
+
+def execute(
+    notebook: str,
+    parameters: Mapping[str, object],
+    folder: Path,
+    figures: Path | None = None,
+    threads: int | None = None,
+) -> Execution:
+    """Execute ``notebooks/<notebook>.ipynb`` with ``parameters`` into ``folder/<notebook>.ipynb``;
+    its figures go to ``figures``.
+
+    The notebook itself checks the parameters (`RunConfig.from_notebook`): a misspelt one makes it
+    fail with the valid names. ``threads``: how many the kernel may compute with (default: its own
+    choice, and always that of a set ``OMP_NUM_THREADS``).
+
+    Raises
+    ------
+    UnknownNotebook
+        If there is no such notebook.
+    """
+    source = notebook_path(notebook)
+    folder.mkdir(parents=True, exist_ok=True)
+    target, beside = folder / f"{notebook}.ipynb", folder / f".{notebook}.running.ipynb"
+    written = folder / WRITTEN
+    written.unlink(missing_ok=True)
+    variables = {
+        "COVRR_RUNS": str(paths.runs_dir()),
+        "COVRR_FIGURES": str(figures or paths.figures_dir()),
+        "COVRR_WRITTEN": str(written),
+    }
+    if threads is not None:
+        variables["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(threads))
+    begun = time.perf_counter()
+    with _environment(**variables):
+        error = _in_thread(lambda: _papermill(source, beside, parameters))
+    os.replace(beside, target)
+    return Execution(notebook, target, time.perf_counter() - begun, error)
+
+
+def _papermill(source: Path, target: Path, parameters: Mapping[str, object]) -> str | None:
+    """Execute ``source`` into ``target``; why it failed, None if it did not."""
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    try:
+        papermill.execute_notebook(
+            str(source),
+            str(target),
+            parameters=dict(parameters),
+            kernel_name="python3",
+            cwd=str(paths.notebooks_dir()),
+            progress_bar=False,
+            # else kernels write across the bar that they listen on localhost
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+        )
+    except PapermillExecutionError as failure:
+        return f"cell {failure.exec_count}: {failure.ename}: {failure.evalue}"
+    except DeadKernelError:
+        return (
+            "the kernel died: most often the memory was not enough; a smaller BATCH_SIZE or"
+            " fewer --workers take less"
+        )
+    return None
+
+
+def _in_thread(work: Callable[[], T]) -> T:
+    """Do ``work``, which starts a kernel, in a thread of its own, and end the kernel when this
+    thread is interrupted.
+
+    In the main thread the library nbclient takes Ctrl-C and SIGTERM for itself: it would end the
+    kernel, call that a failure, and the next notebook would begin.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(work)
+        try:
+            return future.result()
+        finally:
+            while not future.done():  # interrupted, maybe before the kernel was there
+                end_kernels()
+                wait([future], timeout=0.2)
+
+
+def end_kernels() -> None:
+    """Kill the kernels that this process has started."""
+    import psutil
+
+    for child in psutil.Process().children():
+        try:
+            if KERNEL in child.cmdline():
+                child.kill()
+        except (psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue  # it has ended by itself
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Environment variables for the kernel that papermill starts, put back afterwards.
+
+    They are the whole process's: one notebook at a time.
+    """
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,121 @@
+"""What the outputs of a notebook depend on, as one hash: a notebook is done when everything that it
+read still holds what it held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from covrr_utils import paths
+from covrr_utils.backbones import sizes
+from covrr_utils.backbones.registry import judge_models, list_backbones
+from covrr_utils.benchmarks.benchmark import Benchmark, load_benchmark
+from covrr_utils.experiments.config import RunConfig
+from covrr_utils.experiments.jobs import Job
+from covrr_utils.experiments.workbook import code_cells, own_parameters
+from covrr_utils.files import FileError, content_hash, digest, reason
+from covrr_utils.video.clips import ClipError
+
+PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "pandas", "matplotlib", "av", "decord2")
+
+
+def identity(job: Job) -> str:
+    """A hash of all that a notebook's outputs depend on.
+
+    Parameters, the notebook's own code, the package and the versions of what computes; the embedded
+    data; of the benchmark its labels, its gallery and the content of every video that is there (one
+    that is missing counts as missing); of every backbone all files of its checkpoint folder, or for
+    a model of the hub the commit that lies in the cache.
+    """
+    own = own_parameters([job.notebook])
+    config = RunConfig.from_parameters(job.parameters, (*own, "BACKBONES"))
+    backbones = job.parameters.get("BACKBONES") or [config.backbone]
+    assert isinstance(backbones, Sequence)
+    return digest(
+        {
+            "parameters": dict(job.parameters),
+            "cells": code_cells(job.notebook),
+            "code": _folder(Path(__file__).resolve().parents[1], "__pycache__"),
+            "versions": {package: _version(package) for package in PACKAGES},
+            "data": _folder(paths.data_dir()),
+            "benchmark": _benchmark(config),
+            "backbones": {str(name): _backbone(str(name), config.revision) for name in backbones},
+        }
+    )
+
+
+def _benchmark(config: RunConfig) -> object:
+    """Labels, gallery and videos; what is wrong with them, where they cannot be read."""
+    try:
+        benchmark = load_benchmark(
+            config.benchmark, config.gallery, config.videos, config.label_layout
+        ).head(config.limit)
+        about = {each.name: repr(getattr(benchmark, each.name)) for each in fields(benchmark)}
+        return about | {"files": [_video(benchmark, video) for video in benchmark.videos()]}
+    except (ValueError, FileError, OSError) as error:  # the notebook will say the same
+        return str(error)
+
+
+def _video(benchmark: Benchmark, video: str) -> str | None:
+    """The content of a video's file; None where it is missing, else the cause."""
+    try:
+        return _file(benchmark.video_path(video))
+    except ClipError as error:
+        return str(error)
+
+
+def _backbone(name: str, revision: str | None) -> object:
+    """All files of a checkpoint folder, or the snapshot of a hub model; None if nothing is here."""
+    folder = {**list_backbones(), **judge_models()}.get(name, Path(name))
+    if folder.is_dir():
+        return _folder(folder)
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    published = sizes.find(name)
+    try:
+        found = try_to_load_from_cache(
+            published.hub if published else name, "config.json", revision=revision
+        )
+    except HFValidationError:
+        return None
+    return Path(found).parent.name if isinstance(found, str) else None
+
+
+def _folder(folder: Path, without: str = "") -> dict[str, str | None]:
+    """The content of every file below a folder, but for those in folders named ``without``."""
+    return {
+        path.relative_to(folder).as_posix(): _file(path)
+        for path in sorted(folder.rglob("*"))
+        if without not in path.parts and path.is_file()
+    }
+
+
+def _file(path: Path) -> str | None:
+    """The hash of a file's content; None where there is none, the reason where it is not readable.
+
+    A file of this size and time of change is read once in a process.
+    """
+    try:
+        status = path.stat()
+        return _content(path, status.st_size, status.st_mtime_ns, status.st_ino)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return reason(error)
+
+
+@cache
+def _content(path: Path, size: int, changed: int, number: int) -> str:
+    return content_hash(path)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

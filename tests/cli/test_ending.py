@@ -1,0 +1,99 @@
+"""How commands end: by themselves, by signals, by pipes that close; and who ends with them."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+WAITS = """
+import os, pathlib, time
+folder = pathlib.Path(os.environ["COVRR_RUNS"]) / "alive"
+folder.mkdir(parents=True, exist_ok=True)
+(folder / f"{os.getpid()}-{os.getppid()}").touch()
+while True:
+    time.sleep(0.1)
+"""
+
+
+def covrr(*arguments, **options):
+    """A command in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "covrr_utils", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def kernels(runs, count, process):
+    """The process ids of ``count`` kernels and of their parents, once they are at work."""
+    folder = runs / "alive"
+    while len(names := list(folder.glob("*-*")) if folder.is_dir() else []) < count:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    return {int(number) for name in names for number in name.name.split("-")}
+
+
+def all_end(processes):
+    """Wait until none of the processes is left (zombies that nobody waits for have ended too)."""
+
+    def left():
+        return [
+            number
+            for number in processes
+            if psutil.pid_exists(number) and psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+        ]
+
+    limit = time.monotonic() + 60
+    while left() and time.monotonic() < limit:
+        time.sleep(0.1)
+    return not left()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)],
+)
+def test_workers_and_kernels_end_with_the_command(make_workbook, runs, number, code, workers):
+    make_workbook({"10_waits": WAITS})
+    process = covrr(
+        "rerun",
+        "--backbones",
+        *"ab"[:workers],
+        "--notebooks",
+        "10_waits",
+        "--workers",
+        str(workers),
+    )
+    started = kernels(runs, workers, process)
+    process.send_signal(number)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == code, error
+    if number != signal.SIGKILL:
+        assert "covrr: stopped; what is finished is stored" in error
+        assert "Traceback" not in error and "kernel died" not in error
+    assert all_end(started | {process.pid})
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    process = covrr("backbones", "--published", "--json")
+    process.stdout.close()
+    error = process.stderr.read()
+    assert process.wait() == 141 and error == ""
+
+
+def test_a_full_disk_behind_the_output_is_one_line():
+    with open("/dev/full", "w") as full:
+        process = subprocess.run(
+            [sys.executable, "-m", "covrr_utils", "benchmarks"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert process.returncode == 1
+    assert process.stderr == "covrr: the output could not be written: the disk is full\n"
