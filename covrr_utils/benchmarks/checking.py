@@ -4,8 +4,6 @@ and per section; a table and files.
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -18,6 +16,7 @@ from covrr_utils import paths
 from covrr_utils.benchmarks.benchmark import Benchmark
 from covrr_utils.benchmarks.triplets import Triplet
 from covrr_utils.files import write_atomically, write_json
+from covrr_utils.spreadsheet import csv_bytes
 from covrr_utils.video.clips import Sampling
 from covrr_utils.video.decoder import Decoder, submitted, told
 
@@ -147,15 +146,13 @@ def save_report(report: Mapping, findings: Iterable[Finding] | None, benchmark: 
     """Write ``runs/<benchmark>/check.json`` and, where videos were probed, ``check.csv`` with one
     row per video; gives the json's path.
     """
+    import pandas as pd
+
     folder = paths.runs_dir() / benchmark.label
     folder.mkdir(parents=True, exist_ok=True)
     if findings is not None:
-        table = io.StringIO()
-        writer = csv.DictWriter(
-            table, ["video", "section", "cause", "message", "path"], lineterminator="\n"
-        )
-        writer.writeheader()
-        writer.writerows(asdict(finding) for finding in findings)
-        write_atomically(folder / "check.csv", table.getvalue().encode())
+        columns = ["video", "section", "cause", "message", "path"]
+        table = pd.DataFrame([asdict(finding) for finding in findings], columns=columns)
+        write_atomically(folder / "check.csv", csv_bytes(table))
     write_json(folder / "check.json", report)
     return folder / "check.json"

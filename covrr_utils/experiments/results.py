@@ -13,6 +13,7 @@ from typing import TypedDict
 from covrr_utils import paths
 from covrr_utils.experiments.places import result_name
 from covrr_utils.files import read_or_set_aside, write_atomically, write_json
+from covrr_utils.spreadsheet import csv_bytes
 
 COLUMNS = ["triplet", "rank", "cause", "reference", "target", "first"]  # of a result's csv
 
@@ -154,9 +155,7 @@ def save_result(result: Result, folder: Path) -> Path:
     path = folder / result_name(result)
     rows = [{**row, "first": row["top"][0] if row["top"] else None} for row in result.queries]
     table = pd.DataFrame(rows, columns=COLUMNS).astype({"rank": "Int64"})
-    write_atomically(
-        path.with_name(f"{path.stem}.csv"), table.to_csv(index=False, lineterminator="\n").encode()
-    )
+    write_atomically(path.with_name(f"{path.stem}.csv"), csv_bytes(table))
     write_json(path, asdict(result))
     paths.announce(path)
     return path

@@ -16,6 +16,7 @@ from covrr_utils.files import write_atomically
 from covrr_utils.mini.causes import CAUSES
 from covrr_utils.mini.recipes import HEADS_WEIGHT, RECIPES, Recipe
 from covrr_utils.mini.wordings import WORDINGS
+from covrr_utils.spreadsheet import csv_bytes
 
 CARD = """---
 license: apache-2.0
@@ -182,9 +183,7 @@ def main() -> None:
     name = parser.parse_args().name
     measured = accuracies(name).round(6)
     folder = paths.backbones_dir() / name
-    write_atomically(
-        folder / "accuracy.csv", measured.to_csv(index=False, lineterminator="\n").encode()
-    )
+    write_atomically(folder / "accuracy.csv", csv_bytes(measured))
     write_atomically(
         folder / "README.md",
         card(name, measured, Backbone.load(name, device="cpu").parameters()).encode(),

@@ -24,6 +24,7 @@ from covrr_utils.mini.card import markdown, stage_table
 from covrr_utils.mini.judgements import JUDGEMENTS, rubric_scores
 from covrr_utils.mini.recipes import JUDGE_RECIPES
 from covrr_utils.retrieval import metrics
+from covrr_utils.spreadsheet import csv_bytes
 from covrr_utils.traces.trace import ReasoningTrace
 
 if TYPE_CHECKING:
@@ -261,12 +262,8 @@ def main() -> None:
     agreement, dimensions = measured()
     folder = paths.judges_dir() / NAME
     seconds = json.loads((folder / "training.jsonl").read_text().splitlines()[-1])["seconds"]
-    write_atomically(
-        folder / "agreement.csv", agreement.to_csv(index=False, lineterminator="\n").encode()
-    )
-    write_atomically(
-        folder / "dimensions.csv", dimensions.to_csv(index=False, lineterminator="\n").encode()
-    )
+    write_atomically(folder / "agreement.csv", csv_bytes(agreement))
+    write_atomically(folder / "dimensions.csv", csv_bytes(dimensions))
     text = card(agreement, dimensions, Backbone.load(NAME, device="cpu").parameters(), seconds)
     write_atomically(folder / "README.md", text.encode())
 

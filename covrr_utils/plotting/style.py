@@ -9,11 +9,13 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
+from matplotlib.text import Text
+from matplotlib.ticker import LogFormatter
 from PIL import Image
 
 from covrr_utils import paths
 from covrr_utils.files import write_atomically
-from covrr_utils.plotting.tables import csv_bytes
+from covrr_utils.spreadsheet import csv_bytes
 
 PALETTE = sns.color_palette("colorblind")
 
@@ -40,6 +42,7 @@ def use() -> None:
             "ytick.labelsize": 9,
             "legend.fontsize": 9,
             "figure.titlesize": 13,
+            "text.parse_math": False,  # "$20 to $30" in an edit is no formula
         }
     )
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
@@ -51,12 +54,26 @@ def use() -> None:
         )
 
 
+def plain_text(figure: plt.Figure) -> plt.Figure:
+    """Draw every text of the figure as it stands, whatever dollar signs are in it: texts of labels
+    and models are no formulas. Only the powers of ten of a log axis are.
+    """
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if isinstance(axis.get_major_formatter(), LogFormatter):
+                for text in (*axis.get_majorticklabels(), *axis.get_minorticklabels()):
+                    text.set_parse_math(True)
+    return figure
+
+
 def palette_png(figure: plt.Figure, dpi: float) -> bytes:
     """The figure as PNG of 256 colours, a quarter of the size; the same figure gives the same
     bytes.
     """
     full, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(full, format="png", dpi=dpi, metadata={"Software": None})
+    plain_text(figure).savefig(full, format="png", dpi=dpi, metadata={"Software": None})
     Image.open(full).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
         small, "png", optimize=True
     )
@@ -70,7 +87,7 @@ def save_figure(figure: plt.Figure, name: str, table: pd.DataFrame) -> None:
     folder = paths.figures_dir()
     folder.mkdir(parents=True, exist_ok=True)
     pdf = io.BytesIO()
-    figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "ModDate": None})
+    plain_text(figure).savefig(pdf, format="pdf", metadata={"CreationDate": None, "ModDate": None})
     png, csv = palette_png(figure, mpl.rcParams["savefig.dpi"]), csv_bytes(table)
     for ending, blob in (("pdf", pdf.getvalue()), ("png", png), ("csv", csv)):
         write_atomically(folder / f"{name}.{ending}", blob)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from covrr_utils import paths
 from covrr_utils.files import write_atomically
+from covrr_utils.spreadsheet import csv_bytes
 
 
 def with_interval(value: float, low: float, high: float, digits: int = 1) -> str:
@@ -48,9 +49,16 @@ def recall_columns(results: dict) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def csv_bytes(table: pd.DataFrame) -> bytes:
-    """The table as CSV, numbers to ten decimals: without the noise of binary fractions."""
-    return table.round(10).to_csv(index=False, lineterminator="\n").encode()
+LATEX = str.maketrans(
+    {sign: f"\\{sign}" for sign in "&%$#_{}"}
+    | {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "\n": " ",
+        "\r": " ",
+    }
+)
 
 
 def save_table(table: pd.DataFrame, name: str, caption: str) -> None:
@@ -66,7 +74,7 @@ def save_table(table: pd.DataFrame, name: str, caption: str) -> None:
     )
     latex = styler.to_latex(
         hrules=True,
-        caption=caption.replace("%", r"\%").replace("_", r"\_"),
+        caption=caption.translate(LATEX),
         label=f"tab:{name}",
         position_float="centering",
     )

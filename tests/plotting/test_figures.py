@@ -66,6 +66,28 @@ def test_figures_give_the_same_bytes_twice(figures):
     )
 
 
+@pytest.mark.parametrize("text", ["$20 to $30", "$$", "$x^$ and $"])
+def test_texts_of_labels_are_no_formulas(figures, text):
+    figure = charts.forest(tables_of(text), text)
+    style.save_figure(figure, "dollars", tables_of(text))
+    assert not any(label.get_parse_math() for label in figure.findobj(plt.Text))
+    tables.save_table(pd.DataFrame({text: [text]}), "dollars", f"{text} & 5 % of a_b")
+    latex = (figures / "dollars.tex").read_text()
+    assert text not in latex and r"\& 5 \% of a\_b" in latex
+
+
+def tables_of(name):
+    return charts.recall_table({name: result(3)})
+
+
+def test_the_powers_of_a_log_axis_are_still_set(figures):
+    figure, axis = plt.subplots()
+    axis.plot([1, 1000], [1, 1000])
+    axis.set(xscale="log")
+    style.plain_text(figure)
+    assert all(label.get_parse_math() for label in axis.get_xticklabels())
+
+
 def test_paper_and_measured_numbers_have_panels_of_their_own():
     table = charts.recall_table({"a": result(3)})
     left, right = charts.forest(
