@@ -13,6 +13,7 @@ from pathlib import Path
 from covrr_utils import paths
 from covrr_utils.experiments.jobs import Execution, Job
 from covrr_utils.files import content_hash, read_or_set_aside, write_atomically, write_json
+from covrr_utils.spreadsheet import csv_bytes
 
 WRITTEN = ".written"  # in a job's folder: what its notebook has written so far, one path per line
 
@@ -102,7 +103,7 @@ def _queries(results: Sequence[Mapping]) -> bytes:
         for row in result["queries"]
     ]
     table = pd.DataFrame(rows, columns=[*of_result, *of_query, "first"]).astype({"rank": "Int64"})
-    return table.to_csv(index=False, lineterminator="\n").encode("utf-8", "backslashreplace")
+    return csv_bytes(table)
 
 
 def _name(path: Path) -> str:
