@@ -1,14 +1,19 @@
-"""One form for what is said in many ways, so that traces can be compared: order, casing,
-typography, synonyms.
+"""When two traces say the same, and when a description says what a trace does.
 
-Two assertions are equal when their canonical forms are. The synonyms are the film and light terms
-that models write for the values below; they never join two values of the mini world (a test asserts
-it). Give your own table for another domain.
+Models say one thing in many ways. For the comparison every value gets one form: order, casing,
+typography and synonyms are levelled out, and two assertions are equal when their canonical forms
+are. The synonyms are the film and light terms that models write for the values below; they never
+join two values of the mini world (a test asserts it). Give your own table for another domain.
 
->>> from covrr_utils.traces import parse_trace
->>> canonical_value("camera", "The camera zooms in") 'zooming in'
->>> canonical(parse_trace("tempo: Slow-motion\\nstates: Raw → Fried; a red
-egg")).text().splitlines()[0] 'states: raw -> fried; red egg'
+>>> from covrr_utils.traces.reading import parse_trace
+>>> canonical_value("camera", "The camera zooms in")
+'zooming in'
+>>> print(canonical(parse_trace("tempo: Slow-motion\\nstates: Raw → Fried; a red egg")).text())
+states: raw -> fried; red egg
+actions:
+scene:
+camera:
+tempo: slow
 """
 
 from __future__ import annotations
@@ -81,7 +86,7 @@ _LEADING = re.compile(
 )
 
 _TYPOGRAPHY = str.maketrans(
-    {"‘": "'", "’": "'", "“": '"', "”": '"', "‐": "-", "‑": "-", "–": "-", "—": "-"}
+    {"‘": "'", "’": "'", "“": '"', "”": '"', "‐": "-", "‑": "-", "–": "-", "—": "-", "−": "-"}
 )
 
 
@@ -102,12 +107,12 @@ def canonical_pairs(
     trace: ReasoningTrace, synonyms: Mapping[str, Mapping[str, tuple[str, ...]]] = SYNONYMS
 ) -> dict[str, frozenset[tuple[str, str]]]:
     """Per slot, the set of canonical ``(before, after)`` pairs: what two traces are compared by."""
-    found: dict[str, set[tuple[str, str]]] = {slot: set() for slot in SLOTS}
+    pairs: dict[str, set[tuple[str, str]]] = {slot: set() for slot in SLOTS}
     for slot, before, after in trace.rows():
-        found[slot].add(
+        pairs[slot].add(
             (canonical_value(slot, before, synonyms), canonical_value(slot, after, synonyms))
         )
-    return {slot: frozenset(pairs) for slot, pairs in found.items()}
+    return {slot: frozenset(values) for slot, values in pairs.items()}
 
 
 def canonical(
@@ -134,7 +139,8 @@ STATED = 0.75
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
-_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+# a word, or a number with its sign
+_WORD = re.compile(r"(?:(?<![\w-])[-−](?=\d))?[^\W_]++(?:['’-][^\W_]++)*+")
 
 _EMPTY = {"a", "an", "the", "is", "are", "it", "its"}
 
@@ -144,20 +150,18 @@ _ENDINGS = ("ing", "ed", "es", "ly", "s")
 def stems(text: str) -> tuple[str, ...]:
     """The words of ``text`` without articles and copulas, lower case, without a grammatical ending
     where three letters remain.
+
+    >>> stems("The eggs are frying at -5 degrees")
+    ('egg', 'fry', 'at', '-5', 'degre')
     """
-    found = []
-    for word in _WORD.findall(text.casefold()):
-        ending = next(
-            (
-                ending
-                for ending in _ENDINGS
-                if word.endswith(ending) and len(word) - len(ending) >= 3
-            ),
-            "",
-        )
-        if word not in _EMPTY:
-            found.append(word.removesuffix(ending))
-    return tuple(found)
+    words = (word.replace("−", "-") for word in _WORD.findall(text.casefold()))
+    return tuple(word.removesuffix(_ending(word)) for word in words if word not in _EMPTY)
+
+
+def _ending(word: str) -> str:
+    """The grammatical ending of a word, empty where it has none, or where too little would remain."""
+    endings = (end for end in _ENDINGS if word.endswith(end) and len(word) - len(end) >= 3)
+    return next(endings, "")
 
 
 def slot_sentences(description: str) -> dict[str, str] | None:
@@ -168,11 +172,13 @@ def slot_sentences(description: str) -> dict[str, str] | None:
 
 def slot_words(description: str) -> dict[str, frozenset[str]]:
     """Per slot, the stems of its sentence; of the whole text where there are not five sentences."""
-    sentences = slot_sentences(description) or dict.fromkeys(SLOTS, description)
+    sentences = slot_sentences(description)
+    if sentences is None:
+        return dict.fromkeys(SLOTS, frozenset(stems(description)))
     return {slot: frozenset(stems(sentence)) for slot, sentence in sentences.items()}
 
 
 def stated_share(slot: str, value: str, words: Mapping[str, frozenset[str]]) -> float:
     """Share of the value's words that its slot says, in 0..1; a value without words is not said."""
-    asked = stems(value)
-    return sum(word in words[slot] for word in asked) / len(asked) if asked else 0.0
+    of_value = stems(value)
+    return sum(word in words[slot] for word in of_value) / len(of_value) if of_value else 0.0

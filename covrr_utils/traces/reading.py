@@ -1,53 +1,39 @@
-"""Reading a trace out of what a model has written: lines or JSON, with everything that had to be
-mended named.
+"""Reading a trace out of what a model has written, with everything that had to be mended named.
+
+Models are asked for lines, or for JSON. What they write instead is read all the same: headings,
+lists, tables, tags, YAML, broken JSON, other languages' punctuation. Reading takes time linear in
+the length of the text (`covrr_utils.traces.objects` says where a text is cut for that).
 """
 
 from __future__ import annotations
 
+import html
 import json
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from covrr_utils.traces.trace import (
-    ARROW,
-    ARROWS,
-    MAX_ASSERTIONS,
-    SLOTS,
-    ReasoningTrace,
-    TraceError,
-    TraceSchema,
-)
+from covrr_utils.traces.assertions import clean
+from covrr_utils.traces.draft import Draft
+from covrr_utils.traces.lines import from_lines
+from covrr_utils.traces.objects import dict_of, from_json
+from covrr_utils.traces.tables import from_table
+from covrr_utils.traces.tags import from_tags
+from covrr_utils.traces.trace import SLOTS, ReasoningTrace, TraceError, TraceSchema
 
-ALIASES = {
-    "state": "states",
-    "action": "actions",
-    "scenes": "scene",
-    "cameras": "camera",
-    "tempi": "tempo",
-    "tempos": "tempo",
-}
+_THOUGHT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 
-_SLOT_LINE = re.compile(
-    rf"^[\s\-*#\"'{{]*({'|'.join([*SLOTS, *ALIASES])})[\s*\"']*[:=]\s*(.*)$", re.IGNORECASE
-)
+_ENTITY = re.compile(r"&(?:gt|lt|amp|quot|rarr|rArr|nbsp|#\d{1,6}|#x[0-9a-fA-F]{1,6});")
 
-_BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s")
-
-_EDGES = re.compile(r"^[\s\-*•,\[\]\"'}`.]+|[\s\-*•,\[\]\"'}`.]+$")
-
-_FENCE = re.compile(r"^\s*```\w*\s*$")
-
-_OBJECT = re.compile(
-    rf"\{{[^{{}}]*?[\"'](?:{'|'.join([*SLOTS, *ALIASES])})[\"']\s*:", re.IGNORECASE
-)
+READERS: tuple[Callable[[str], Draft | None], ...] = (from_json, from_table, from_tags, from_lines)
 
 
 @dataclass(frozen=True)
 class WrittenTrace:
-    """A trace as read from model output. ``form`` is ``lines`` or ``json``; ``repairs`` says what
-    had to be mended, empty for a valid text.
+    """A trace as read from model output. ``form`` is ``lines``, ``json``, ``table`` or ``tags``;
+    ``repairs`` says what had to be mended, empty for a valid text.
     """
 
     trace: ReasoningTrace
@@ -61,6 +47,11 @@ class WrittenTrace:
         """
         return not self.repairs
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The slots of which nothing could be read."""
+        return tuple(slot for slot in SLOTS if not getattr(self.trace, slot))
+
 
 def parse_trace(text: str) -> ReasoningTrace:
     """The trace in ``text``, mended where need be; `read_trace_text` says what was mended.
@@ -71,153 +62,106 @@ def parse_trace(text: str) -> ReasoningTrace:
 
 
 def read_trace_text(text: str) -> WrittenTrace:
-    """Read a trace from model output: lines ``slot: assertion; assertion``, or a JSON object of
-    lists, with prose and code fences around.
+    """Read a trace from model output: lines ``slot: assertion; assertion``, a JSON object of lists,
+    or any other form that models give it, with prose and code fences around.
 
-    Lines before the first slot are dropped; a line without a slot name continues the slot above it,
-    until a blank line (after it only bullets do). Each slot keeps its first four assertions, and
-    the first statement of a repeated slot counts. A missing slot stays empty. Broken JSON (trailing
-    commas, single quotes, cut off in the middle) is mended by the library json-repair. Each of
-    these is a repair.
+    A text in just the asked form is taken as it stands. Any other is read in every form that it
+    may have, and the reading that finds the most slots counts. Each slot keeps its first four
+    assertions, and the first statement of a repeated slot counts. A slot of which nothing can be
+    read stays empty, and is named as missing. Each of these is a repair.
 
     Raises
     ------
     TraceError
         If no slot at all is found, or all are empty.
     """
-    repairs: list[str] = []
-    opening = _OBJECT.search(text)
-    found = _from_json(text, opening.start(), repairs) if opening else _from_lines(text, repairs)
-    slots = {slot: tuple(items[:MAX_ASSERTIONS]) for slot, items in found.items() if items}
-    if not slots:
-        raise TraceError(
+    bare = text.strip()
+    asked = _lines_as_asked(bare) or _json_as_asked(bare)
+    if asked:
+        return asked
+    after_thoughts = _THOUGHT.split(text)[-1]
+    if after_thoughts != text:
+        try:
+            written = read_trace_text(after_thoughts)
+        except TraceError:
+            pass  # what was thought is all there is
+        else:
+            return WrittenTrace(
+                written.trace, written.form, ("thoughts before the trace dropped", *written.repairs)
+            )
+    draft = _best_reading(text)
+    trace = draft.trace()
+    repairs = draft.repairs or ["spacing or punctuation"]
+    return WrittenTrace(trace, draft.form, tuple(dict.fromkeys(repairs)))
+
+
+def _best_reading(text: str) -> Draft:
+    """The reading that finds the most slots; the first of them, where several do."""
+    best, slots, reason = None, 0, None
+    for variant in _variants(text):
+        for reader in READERS:
+            try:
+                draft = reader(variant)
+            except TraceError as error:
+                reason = error
+                continue
+            number = len(draft.assertions()) if draft else 0
+            if number > slots:
+                best, slots = draft, number
+            if slots == len(SLOTS):
+                break
+            if draft and draft.outside is not None:
+                variant = draft.outside
+    if best is None:
+        raise reason or TraceError(
             f"no trace in {text[:80]!r}: expected lines such as 'states: raw -> fried' for the"
             f" slots {', '.join(SLOTS)}"
         )
-    repairs += [
-        f"slot {slot!r}: kept {MAX_ASSERTIONS} of {len(items)} assertions"
-        for slot, items in found.items()
-        if len(items) > MAX_ASSERTIONS
-    ]
-    repairs += [f"slot {slot!r}: missing" for slot in SLOTS if slot not in slots]
-    if [slot for slot in found if slot in slots] != [slot for slot in SLOTS if slot in slots]:
-        repairs.append("slots in another order")
-    trace, form = ReasoningTrace(**slots), "json" if opening else "lines"
-    if not repairs and not _as_asked(text.strip(), trace, form):
-        repairs.append("spacing or punctuation")
-    return WrittenTrace(trace, form, tuple(dict.fromkeys(repairs)))
+    return best
 
 
-def _as_asked(text: str, trace: ReasoningTrace, form: str) -> bool:
-    """Whether ``text`` says ``trace`` in just the asked form."""
-    if form == "lines":
-        return text == trace.text()
+def _variants(text: str) -> Iterator[str]:
+    """The text, with the signs that HTML writes in letters; and as it was before it was escaped."""
+    plain = html.unescape(text) if _ENTITY.search(text) else text
+    yield plain
+    if "\\n" in plain or '\\"' in plain:
+        yield plain.replace("\\n", "\n").replace('\\"', '"')
+
+
+def _lines_as_asked(text: str) -> WrittenTrace | None:
+    """The trace of a text of the five lines, to the letter; None for any other text."""
+    lines = text.splitlines()
+    if [line.partition(":")[0] for line in lines] != list(SLOTS):
+        return None
+    items = [line.partition(":")[2].split(";") for line in lines]
+    slots = [[part for item in parts if (part := clean(item))] for parts in items]
+    if not any(slots) or max(map(len, slots)) > 4:
+        return None
+    trace = ReasoningTrace(**{slot: tuple(parts) for slot, parts in zip(SLOTS, slots)})
+    if trace.text() != text:
+        return None
+    missing = tuple(f"slot {slot!r}: missing" for slot, parts in zip(SLOTS, slots) if not parts)
+    return WrittenTrace(trace, "lines", missing)
+
+
+def _json_as_asked(text: str) -> WrittenTrace | None:
+    """The trace of a text that is the asked JSON object, to the letter; None for any other text."""
+    if not text.startswith("{"):
+        return None
+    draft = Draft("json")
     try:
-        return TraceSchema.model_validate_json(text).model_dump() == trace.to_dict()
-    except ValidationError:
-        return False
-
-
-def _assertion(item: str) -> str:
-    """One assertion without list marks and quotes around its parts, its arrow written ``->``."""
-    return f" {ARROW} ".join(
-        part for piece in ARROWS.split(item) if (part := _EDGES.sub("", piece))
-    )
-
-
-def _from_lines(text: str, repairs: list[str]) -> dict[str, list[str]]:
-    """The slots of a text of lines, each with all its assertions."""
-    found: dict[str, list[str]] = {}
-    current, begun, paragraph_over = None, False, False
-    for line in text.strip().splitlines():
-        match = _SLOT_LINE.match(line)
-        if match:
-            name = match.group(1).lower()
-            current, paragraph_over, begun = ALIASES.get(name, name), False, True
-            if name in ALIASES:
-                repairs.append(f"slot {name!r} read as {current!r}")
-            if not line.startswith(f"{name}:"):
-                repairs.append("markup around slot names")
-            line = match.group(2)
-            if current in found:  # the model has started over; the first statement counts
-                repairs.append(f"slot {current!r}: repeated, the first statement kept")
-                current = None
-                continue
-            found[current] = []
-        elif not line.strip():
-            paragraph_over = True
-            continue
-        elif _FENCE.match(line):
-            repairs.append("code fence dropped")
-            continue
-        elif current is None or (paragraph_over and not _BULLET.match(line)):
-            repairs.append(
-                "prose around the trace dropped"
-                if current is not None or not begun
-                else "lines of a repeated slot dropped"
-            )
-            current = None
-            continue
-        else:
-            repairs.append(f"slot {current!r}: continued on further lines")
-        if any(arrow.group() != f" {ARROW} " for arrow in ARROWS.finditer(line)):
-            repairs.append("arrows rewritten")
-        found[current] += [
-            item for part in line.split(";") if (item := _assertion(_BULLET.sub("", part)))
-        ]
-    return found
-
-
-def _from_json(text: str, start: int, repairs: list[str]) -> dict[str, list[str]]:
-    """The slots of a text that holds a JSON object from ``start`` on."""
-    import json_repair
-
-    try:
-        data, end = json.JSONDecoder().raw_decode(text, start)
-    except json.JSONDecodeError:
-        data, end = json_repair.loads(text[start:]), len(text)
-        data = (
-            next((part for part in data if isinstance(part, dict)), None)
-            if isinstance(data, list)
-            else data
-        )
-        repairs.append("broken JSON mended")
-    except RecursionError as error:
-        raise TraceError(f"no trace in {text[:80]!r}: JSON nested too deep") from error
-    if "```" in text[:start]:
-        repairs.append("code fence dropped")
-    if (text[:start] + text[end:]).replace("```json", "").replace("```", "").strip():
-        repairs.append("prose around the trace dropped")
-    found: dict[str, list[str]] = {}
-    for key, value in data.items() if isinstance(data, dict) else ():
-        name = str(key).strip().lower()
-        slot = ALIASES.get(name, name)
-        if slot not in SLOTS:
-            repairs.append(f"unknown slot {name[:40]!r} dropped")
-            continue
-        if slot != key:
-            repairs.append(f"slot {str(key)[:40]!r} read as {slot!r}")
-        if not isinstance(value, list):
-            repairs.append(f"slot {slot!r}: a list was expected")
-            value = [value]
-        items = [
-            new
-            for item in value
-            for line in _json_item(item).splitlines()
-            for part in line.split(";")
-            if (new := _assertion(part))
-        ]
-        if items != value:
-            repairs.append(f"slot {slot!r}: assertions rewritten")
-        found.setdefault(slot, []).extend(items)
-    return found
-
-
-def _json_item(item: object) -> str:
-    """One item of a JSON list as an assertion: text as it is, ``{"before": .., "after": ..}`` with
-    an arrow, numbers as text.
-    """
-    if isinstance(item, dict):
-        values = [item[key] for key in ("before", "after") if key in item] or list(item.values())
-        return f" {ARROW} ".join(str(value) for value in values)
-    return "" if item is None else str(item)
+        data = json.loads(text, object_pairs_hook=dict_of(draft))
+        slots = TraceSchema.model_validate(data).model_dump()
+    except (ValidationError, ValueError, RecursionError):
+        return None
+    as_read = {
+        slot: [clean(part) for item in items for part in item.split(";")]
+        for slot, items in slots.items()
+    }
+    if (
+        draft.repairs
+        or as_read != slots
+        or any("\n" in i for items in slots.values() for i in items)
+    ):
+        return None
+    return WrittenTrace(ReasoningTrace.from_dict(slots), "json")

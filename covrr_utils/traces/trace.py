@@ -4,10 +4,9 @@ A trace is stage 1's output (paper, section "Reason"): for each of *states, acti
 tempo* at most four atomic, observable assertions. An assertion that changes is written ``before ->
 after``; one that stays is written once.
 
->>> trace = parse_trace("states: red egg; raw -> fried\\nactions: rests\\nscene: kitchen;
-day\\ncamera: static\\ntempo: slow")
->>> trace.states("red egg", "raw -> fried")
->>> trace.rows()[1]("states", "raw", "fried")
+>>> trace = ReasoningTrace(states=("red egg", "raw -> fried"), tempo=("slow",))
+>>> trace.rows()[1]
+('states', 'raw', 'fried')
 
 Models are asked for such lines, or for the same as JSON (`TraceSchema`). What they write instead is
 read all the same where it can be, and everything that had to be mended on the way is named:
@@ -28,7 +27,13 @@ MAX_ASSERTIONS = 4
 
 ARROW = "->"
 
-ARROWS = re.compile(r"\s*(?:->|→|=>|⇒|⟶)\s*")
+# Every arrow that is written for ARROW: of ASCII, typographic and full-width dashes, of HTML and
+# of LaTeX. Each run of dashes is looked at once, so that a line of them costs no more than others.
+_DASHES = "-‐‑–—−﹣－"
+ARROWS = re.compile(
+    rf"(?<![{_DASHES}])[{_DASHES}]+(?:[>＞]|&gt;)|(?<![=＝])[=＝]+(?:[>＞]|&gt;)|[~～][>＞]"
+    r"|[→⇒⇨↦⇾⟶⟹⟼➔➙➛➜➝➞➟➠➡➢➤➪⮕▶►▸🡒🡆]\ufe0f?|&[rR]arr;|\$?\\(?:[lL]ong)?[rR]ightarrow\b\$?|\$?\\to\b\$?"
+)
 
 
 class TraceError(ValueError):
@@ -47,7 +52,7 @@ class ReasoningTrace:
     camera: tuple[str, ...] = ()
     tempo: tuple[str, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
             if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):

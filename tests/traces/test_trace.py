@@ -1,3 +1,6 @@
+import doctest
+from importlib import import_module
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,3 +103,9 @@ def test_gallery_and_query_prompts_end_alike():
     }
     assert len(ends) == 1
     assert "E" in prompts.trace("E") and prompts.synthesis("E", ["A", "B"]).count("Trace ") == 2
+
+
+@pytest.mark.parametrize("module", ["trace", "assertions", "headings", "matching"])
+def test_the_examples_in_the_documentation(module):
+    results = doctest.testmod(import_module(f"covrr_utils.traces.{module}"))
+    assert results.attempted and not results.failed
