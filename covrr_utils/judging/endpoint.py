@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import openai
 
@@ -27,13 +27,44 @@ class EndpointError(ValueError):
 
 
 class AnswerError(Exception):
-    """An answer that cannot be used; the message says what came instead."""
+    """An answer that cannot be used; the message says where it came from, and what it was."""
 
 
 def shown_address(url: str) -> str:
-    """``url`` as it may be printed: without user, password, query and fragment."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    """``url`` as it may be printed: without user, password, query and fragment.
+
+    Raises
+    ------
+    EndpointError
+        If it is no address of a server.
+    """
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    except ValueError:  # a port that is no number, half an IPv6 address
+        pass
+    raise EndpointError(
+        f"{url.rpartition('@')[2].partition('?')[0]!r} is no address of a server; expected one such"
+        " as http://localhost:8000/v1"
+    )
+
+
+def usable_key(key: str | None, variable: str) -> str | None:
+    """The key without the spaces and line ends around it; None where there is none.
+
+    Raises
+    ------
+    EndpointError
+        If it holds what no header can hold. The key itself is not in the message.
+    """
+    key = (key or "").strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise EndpointError(
+            f"{variable} holds a space, a line end or another character that no key has; set it"
+            " again"
+        )
+    return key or None
 
 
 class Endpoint:
@@ -44,7 +75,8 @@ class Endpoint:
     model, url : as the server names them; ``url`` ends in ``/v1`` for most servers
     key : sent as bearer token; None where the server needs none
     key_variable : where the user sets the key, for messages
-    timeout : seconds for one whole answer, from the first byte sent to the last byte received
+    timeout : seconds for one whole answer, from the first byte sent to the last byte received, all
+        retries included
     retries : how often a connection that breaks or a server that is overloaded is tried again
     options : what else the request says (temperature, seed, response format, ...)
     """
@@ -59,14 +91,10 @@ class Endpoint:
         retries: int,
         options: dict[str, Any],
     ):
-        self.model, self.url, self.key, self.timeout, self.retries = (
-            model,
-            url,
-            key,
-            timeout,
-            retries,
-        )
-        self.options, shown = options, shown_address(url)
+        shown, key = shown_address(url), usable_key(key, key_variable)
+        self.model, self.url, self.shown, self.key = model, url, shown, key
+        self.timeout, self.retries, self.options = timeout, retries, options
+        self.answered = False
         self.advice: dict[type[openai.APIError], str] = {
             openai.AuthenticationError: (
                 f"{shown} refuses the key; set the environment variable {key_variable}"
@@ -102,14 +130,15 @@ class Endpoint:
             If there is no usable answer this time: it took too long, the server failed, or what
             came is no chat completion with a text.
         EndpointError
-            If the server cannot be reached, or refuses key, model or request: asking again is no
-            use.
+            If the server cannot be reached, sends elsewhere, or refuses key, model or the first
+            request: asking again is no use.
         """
         client = openai.OpenAI(
             base_url=self.url,
             api_key=self.key or "none",
             timeout=self.timeout,
             max_retries=self.retries,
+            http_client=openai.DefaultHttpxClient(follow_redirects=False),
         )
         answer: list[str] = []
         errors: list[BaseException] = []
@@ -124,26 +153,36 @@ class Endpoint:
         # left behind in the middle of both
         worker = threading.Thread(target=work, name="asking a judge", daemon=True)
         worker.start()
-        worker.join(self.timeout * (self.retries + 1) + 1)
+        worker.join(self.timeout + 1)
         late = worker.is_alive()
         client.close()
         if late:
-            raise AnswerError(f"no whole answer within {self.timeout:g} s")
+            raise AnswerError(f"{self.shown}: no whole answer within {self.timeout:g} s")
         if answer:
+            self.answered = True
             return answer[0]
-        raise self._told(errors[0])
+        # without the library's own error behind it, which may quote what the server says of a key
+        raise self._told(errors[0]) from None
 
     def _told(self, error: BaseException) -> BaseException:
         """What went wrong, as `AnswerError` or `EndpointError`; everything else as it came."""
+        if isinstance(error, AnswerError):
+            return AnswerError(f"{self.shown}: {error}")
         if isinstance(error, openai.APITimeoutError):
-            return AnswerError(f"no whole answer within {self.timeout:g} s")
+            return AnswerError(f"{self.shown}: no whole answer within {self.timeout:g} s")
+        if isinstance(error, openai.APIStatusError) and 300 <= error.status_code < 400:
+            place = shown_address(urljoin(self.url, error.response.headers.get("location", "")))
+            return EndpointError(f"{self.shown} sends to {place}; give the address that answers")
+        broken = isinstance(error, openai.APIConnectionError) and not _unreachable(error)
+        refused_now = isinstance(error, openai.BadRequestError) and self.answered
         for kind, advice in self.advice.items():
-            if isinstance(error, kind):
+            if isinstance(error, kind) and not broken and not refused_now:
                 return EndpointError(advice)
         if isinstance(error, openai.APIStatusError):
-            return AnswerError(f"the server failed with status {error.status_code}")
+            return AnswerError(f"{self.shown} failed with status {error.status_code}")
         if isinstance(error, openai.APIError):
-            return AnswerError(type(error).__name__)
+            reason = error.__cause__ or error
+            return AnswerError(f"{self.shown}: the connection broke off ({type(reason).__name__})")
         return error
 
     def _text(self, client: openai.OpenAI, prompt: str) -> str:
@@ -194,6 +233,11 @@ def text_of(body: bytes) -> str:
     if not isinstance(content, str):
         raise AnswerError("the answer holds no text where a chat completion has it")
     return content.encode("utf-8", "replace").decode()  # half characters become question marks
+
+
+def _unreachable(error: openai.APIConnectionError) -> bool:
+    """Whether nobody answers there, unlike a server whose answer is no HTTP or breaks off."""
+    return type(error.__cause__).__name__ in ("ConnectError", "UnsupportedProtocol", "InvalidURL")
 
 
 def _in_clear(url: str) -> bool:

@@ -178,9 +178,10 @@ def endpoint_judge(
 
     ``url`` ends in ``/v1`` for most servers; ``structured=False`` for servers that know no JSON
     schema (the answer is checked all the same). Temperature 0 and ``seed``. Connections and
-    overloaded servers are tried again ``retries`` times, after ``timeout`` seconds each at most; a
-    request that then fails is one verdict without a score. An endpoint that cannot be reached, or
-    refuses key, model or schema, is a `EndpointError`: what was judged until then is kept.
+    overloaded servers are tried again ``retries`` times, all within the ``timeout`` seconds that
+    one answer may take; a request that then fails is one verdict without a score. An endpoint that
+    cannot be reached, or refuses key, model or schema, is an `EndpointError`: what was judged until
+    then is kept.
     """
     schema = {
         "type": "json_schema",

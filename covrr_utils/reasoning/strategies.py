@@ -40,8 +40,8 @@ class Query:
     led to it.
 
     ``written`` is stage 1's output to the letter, before anything in it was mended; None where the
-    model wrote no single trace. ``retried`` says that what was written first held no trace, and
-    that the model was asked again, under a grammar.
+    model wrote no single trace. ``retried`` says that what was written first held no trace, or
+    lacked a slot, and that the model was asked again, under a grammar.
     """
 
     triplet: str
@@ -78,13 +78,13 @@ def two_stage(
 ) -> Outcome:
     """Write a trace greedily, then describe given it.
 
-    What holds no trace is asked for again, once, under a grammar.
+    What holds no trace, or lacks a slot, is asked for again, once, under a grammar.
     """
     texts = backbone.write(
         _trace_prompts(items, settings), settings.tracing, _label(desc, "traces")
     )
     traces, failures = _parsed(items, texts)
-    second = _second_traces(backbone, items, failures, settings, desc)
+    second = _second_traces(backbone, items, traces, settings, desc)
     queries = described(backbone, items, traces | second, settings, _label(desc, "descriptions"))
     written = {triplet.id: text for (triplet, _), text in zip(items, texts, strict=True)}
     queries = [
@@ -99,7 +99,7 @@ def self_consistency(
 ) -> Outcome:
     """Sample ``settings.samples`` traces, merge them, then describe given the result.
 
-    Where none is usable, one is asked for under a grammar.
+    Where none is usable, or the merged one lacks a slot, one is asked for under a grammar.
     """
     samples: dict[str, list[str]] = {triplet.id: [] for triplet, _ in items}
     for number in range(settings.samples):
@@ -119,7 +119,7 @@ def self_consistency(
         traces, failures = _parsed(items, merged)
     else:
         traces, failures = _voted(items, samples)
-    second = _second_traces(backbone, items, failures, settings, desc)
+    second = _second_traces(backbone, items, traces, settings, desc)
     queries = described(
         backbone, items, traces | second, settings, _label(desc, "descriptions"), samples
     )
@@ -234,20 +234,27 @@ def _voted(items: Items, samples: Mapping[str, list[str]]) -> Traces:
 def _second_traces(
     backbone: Backbone,
     items: Items,
-    failures: Sequence[Failure],
+    traces: Mapping[str, ReasoningTrace],
     settings: Settings,
     desc: str | None,
 ) -> dict[str, ReasoningTrace]:
-    """Traces for the triplets that failed for want of one, written once more under the grammar of
-    lines; none where one was in force already.
+    """Traces for the triplets that have none, or one that lacks a slot, written once more under the
+    grammar of lines; none where a grammar was in force already. The slots that were there stay.
     """
-    failed = {failure.id for failure in failures}
-    left = [(triplet, clip) for triplet, clip in items if triplet.id in failed]
+    missing = {
+        triplet.id: traces.get(triplet.id, ReasoningTrace()).missing() for triplet, _ in items
+    }
+    left = [(triplet, clip) for triplet, clip in items if missing[triplet.id]]
     if not left or settings.grammar is not None:
         return {}
     generation = replace(settings.generation, grammar="lines")
     texts = backbone.write(_trace_prompts(left, settings), generation, _label(desc, "traces again"))
-    return _parsed(left, texts)[0]
+    return {
+        id_: replace(
+            traces.get(id_, second), **{slot: getattr(second, slot) for slot in missing[id_]}
+        )
+        for id_, second in _parsed(left, texts)[0].items()
+    }
 
 
 def _label(desc: str | None, part: str) -> str | None:

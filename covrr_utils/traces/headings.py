@@ -81,7 +81,8 @@ _HEADING = re.compile(
 )
 
 _INLINE = re.compile(
-    r"(?<=[\s;|,.，；、。\"'])(?<!and )(?<!or )(?<![&/+] )[*_`\"'(\[【-]{0,3}(?:\d{1,2}[.)]\s?)?[*_`\"']{0,3}"
+    r"(?<=[\s;|,.，；、。\"'])(?<!and )(?<!or )(?<![&/+] )"
+    r"[*_`\"'(\[【-]{0,3}(?:\d{1,2}[.)]\s?)?[*_`\"']{0,3}"
     rf"(?=({'|'.join(sorted(NAMES, key=len, reverse=True))})"
     r"(?:\s?\([^()\n]{0,80}\))?[*_`\"'\])】\s]{0,4}[:=](?!=))",
     re.IGNORECASE,
@@ -164,7 +165,7 @@ def heading(line: str, other_words: bool = False) -> Heading | None:
 
 
 def _content_of_note(note: str) -> str:
-    """What a note such as ``(raw -> fried)`` says of its slot; nothing for ``(before -> after)``."""
+    """What a note such as ``(raw -> fried)`` says; nothing where it is ``(before -> after)``."""
     inner = note.strip(" ()[]【】")
     return inner if ARROWS.search(inner) and "before" not in inner.casefold() else ""
 

@@ -159,7 +159,7 @@ def stems(text: str) -> tuple[str, ...]:
 
 
 def _ending(word: str) -> str:
-    """The grammatical ending of a word, empty where it has none, or where too little would remain."""
+    """The grammatical ending of a word; empty where it has none, or too little would remain."""
     endings = (end for end in _ENDINGS if word.endswith(end) and len(word) - len(end) >= 3)
     return next(endings, "")
 

@@ -198,7 +198,7 @@ def _add(draft: Draft, slot: str, value: Any, side: str | None, several: bool = 
 
 
 def _texts(value: Any, side: str | None, about: str = "") -> Iterator[tuple[str, str | None]]:
-    """The texts in a value of any form, each with its side of the edit; ``about`` stands in front."""
+    """The texts in a value of any form, ``about`` in front, each with its side of the edit."""
     if isinstance(value, list):
         for item in value:
             yield from _texts(item, side, about)

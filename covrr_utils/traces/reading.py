@@ -47,11 +47,6 @@ class WrittenTrace:
         """
         return not self.repairs
 
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """The slots of which nothing could be read."""
-        return tuple(slot for slot in SLOTS if not getattr(self.trace, slot))
-
 
 def parse_trace(text: str) -> ReasoningTrace:
     """The trace in ``text``, mended where need be; `read_trace_text` says what was mended.

@@ -84,6 +84,10 @@ class ReasoningTrace:
             slot: tuple(split_assertion(item)[1] for item in getattr(self, slot)) for slot in SLOTS
         }
 
+    def missing(self) -> tuple[str, ...]:
+        """The slots of which the trace says nothing."""
+        return tuple(slot for slot in SLOTS if not getattr(self, slot))
+
     def to_dict(self) -> dict[str, list[str]]:
         return {slot: list(getattr(self, slot)) for slot in SLOTS}
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from covrr_utils.judging.endpoint import EndpointError, shown_address
+from covrr_utils.judging.endpoint import AnswerError, Endpoint, EndpointError, shown_address
 from covrr_utils.judging.judges import Case
 from covrr_utils.judging.model_judge import KEY_VARIABLE, endpoint_judge
 from covrr_utils.judging.rubric import DIMENSIONS
@@ -99,6 +99,7 @@ def test_a_foreign_answer_is_a_verdict_without_a_score(tmp_path, body, cause):
         judge = endpoint_judge("judge-1", url, retries=0, timeout=20, folder=tmp_path)
         strange, usual = judged(judge, [case("1"), case("2", "Boil the egg.")])
     assert strange.score is None and cause in strange.cause and strange.cause.startswith("judge: ")
+    assert url in strange.cause or "unusable answer" in strange.cause, "which server it was"
     assert usual.score == 7.0, "the scoring went on"
     assert len(list(tmp_path.glob("*.json"))) == 1, "only what has a score is kept"
 
@@ -122,6 +123,49 @@ def test_a_connection_that_breaks_off_costs_one_verdict(tmp_path):
         judge = endpoint_judge("judge-1", url, retries=0, timeout=20, folder=tmp_path)
         (verdict,) = judged(judge, [case()])
     assert verdict.score is None and "the connection broke off" in verdict.cause
+
+
+def test_what_is_no_http_costs_one_verdict(tmp_path):
+    with server(b"", completion(GOOD), head=b"SSH-2.0-x\r\n") as url:
+        judge = endpoint_judge("judge-1", url, retries=0, timeout=20, folder=tmp_path)
+        verdicts = judged(judge, [case(), case("2", "Boil the egg.")])
+    assert all(f"{url}: the connection broke off" in verdict.cause for verdict in verdicts)
+
+
+def test_a_request_that_is_refused_after_others_were_answered_costs_one_verdict():
+    with server(completion(GOOD)) as url:
+        endpoint = Endpoint("judge-1", url, None, KEY_VARIABLE, 20, 0, {})
+        assert endpoint.ask("Judge.") == GOOD
+    with server(b"too long", head=b"HTTP/1.1 400 Bad Request\r\n") as endpoint.url:
+        with pytest.raises(AnswerError, match="failed with status 400"):
+            endpoint.ask("Judge a very long trace.")
+
+
+def test_a_server_that_sends_elsewhere_is_named_with_the_place(tmp_path):
+    head = b"HTTP/1.1 301 Moved\r\nLocation: https://me:pass@judge.example/v1?key=1\r\n"
+    with server(b"", head=head) as url:
+        judge = endpoint_judge("judge-1", url, retries=0, timeout=20, folder=tmp_path)
+        with pytest.raises(EndpointError) as caught:
+            judged(judge, [case()])
+    assert str(caught.value).startswith(f"{url} sends to https://judge.example/v1; give")
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost:8000/v1", "ftp://host/v1", "http://", "http://[::1/v1", "http://h:99999/v1"]
+)
+def test_what_is_no_address_is_said_before_anything_is_asked(url):
+    with pytest.raises(EndpointError, match="is no address of a server; expected one such as"):
+        endpoint_judge("judge-1", url)
+
+
+@pytest.mark.parametrize("key", ["se same", "sesamé", "sesame\nopen"])
+def test_a_key_that_no_header_can_hold_is_refused_and_not_shown(monkeypatch, key):
+    monkeypatch.setenv(KEY_VARIABLE, key)
+    with pytest.raises(EndpointError, match=f"{KEY_VARIABLE} holds a space") as caught:
+        endpoint_judge("judge-1", "http://localhost:8000/v1")
+    assert "sesam" not in str(caught.value)
+    monkeypatch.setenv(KEY_VARIABLE, " sesame\n")
+    endpoint_judge("judge-1", "http://localhost:8000/v1")
 
 
 def test_an_address_is_shown_without_its_secrets(tmp_path, monkeypatch):

@@ -77,6 +77,23 @@ def test_what_holds_no_trace_is_asked_for_again_in_form(backbone, items, name, m
     assert failures == [] and not any(query.retried for query in queries)
 
 
+def test_a_slot_that_is_lost_is_asked_for_again_and_the_others_stay(backbone, items, monkeypatch):
+    real = backbone.write
+    text = "States: raw -> fried\nactions: rolls -> rests\nscene: kitchen\nCamera and tempo: slow"
+    monkeypatch.setattr(
+        backbone,
+        "write",
+        lambda asked, generation, *rest: (
+            real(asked, generation) if generation.grammar else [text, *real(asked, generation)[1:]]
+        ),
+    )
+    queries, failures = strategy("two_stage")(backbone, items, SETTINGS)
+    assert failures == [] and [query.retried for query in queries] == [True, False, False]
+    trace, gold = queries[0].trace, items[0][0].gold_trace
+    assert trace.states == ("raw -> fried",) and queries[0].written == text
+    assert (trace.camera, trace.tempo) == (gold.camera, gold.tempo)
+
+
 def test_vote_takes_the_majority_slot_by_slot():
     texts = [
         "states: a -> b\ntempo: slow",

@@ -376,8 +376,9 @@ tempo = ["fast -> slow"]""",
         )
     ),
     "json with single quotes": str(TRACE.to_dict()),
-    "json without quotes around keys": """{states: ["red egg", "raw -> fried"], actions: ["rolls -> rests"],
-scene: ["kitchen", "day -> night"], camera: ["static"], tempo: ["fast -> slow"]}""",
+    "json without quotes around keys": """{states: ["red egg", "raw -> fried"],
+actions: ["rolls -> rests"], scene: ["kitchen", "day -> night"], camera: ["static"],
+tempo: ["fast -> slow"]}""",
     "json without braces": json.dumps(TRACE.to_dict(), indent=1)[1:-1],
     "json in a sentence": f"The trace is {json.dumps(TRACE.to_dict())}, as asked.",
     "json after {braces}": f"Use {{slot}}: {json.dumps(TRACE.to_dict())}",
@@ -389,8 +390,8 @@ scene: ["kitchen", "day -> night"], camera: ["static"], tempo: ["fast -> slow"]}
 <camera>static</camera>
 <tempo>fast -> slow</tempo>
 </trace>""",
-    "tags on one line": "<States>red egg; raw → fried</States><Actions>rolls → rests</Actions><Scene>kitchen;"
-    " day → night</Scene><Camera>static</Camera><Tempo>fast → slow</Tempo>",
+    "tags on one line": "<States>red egg; raw → fried</States><Actions>rolls → rests</Actions>"
+    "<Scene>kitchen; day → night</Scene><Camera>static</Camera><Tempo>fast → slow</Tempo>",
     "tags with items and sides": """<states>
   <item>red egg</item>
   <item>raw -&gt; fried</item>
@@ -441,12 +442,12 @@ actions: rolls → rests
 scene: kitchen | day → night
 camera: static
 tempo: fast → slow""",
-    "all in one line": "states: red egg; raw -> fried; actions: rolls -> rests; scene: kitchen; day ->"
-    " night; camera: static; tempo: fast -> slow",
-    "all in one line, with bars": "**States:** red egg; raw → fried | **Actions:** rolls → rests |"
-    " **Scene:** kitchen; day → night | **Camera:** static | **Tempo:** fast → slow",
-    "all in one sentence": "After the edit, States: red egg; raw -> fried. Actions: rolls -> rests. Scene:"
-    " kitchen; day -> night. Camera: static. Tempo: fast -> slow.",
+    "all in one line": "states: red egg; raw -> fried; actions: rolls -> rests; scene: kitchen;"
+    " day -> night; camera: static; tempo: fast -> slow",
+    "all in one line, with bars": "**States:** red egg; raw → fried | **Actions:** rolls →"
+    " rests | **Scene:** kitchen; day → night | **Camera:** static | **Tempo:** fast → slow",
+    "all in one sentence": "After the edit, States: red egg; raw -> fried. Actions: rolls ->"
+    " rests. Scene: kitchen; day -> night. Camera: static. Tempo: fast -> slow.",
     "thoughts first": """<think>
 The egg gets hot. states: raw egg -> ? Let me see.
 camera: maybe panning
@@ -488,8 +489,8 @@ actions: rolls ==> rests
 scene: kitchen; day $\rightarrow$ night
 camera: static
 tempo: fast \to slow""",
-    "spaces of other kinds": "states :\u00a0red egg;\u00a0raw -> fried\r\nactions\u3000: rolls -> rests\r\nscene :"
-    " kitchen;day->night\r\ncamera:static\r\ntempo:\tfast->slow\r\n",
+    "spaces of other kinds": "states :\u00a0red egg;\u00a0raw -> fried\r\nactions\u3000: rolls ->"
+    " rests\r\nscene : kitchen;day->night\r\ncamera:static\r\ntempo:\tfast->slow\r\n",
     "an introduction below a heading": """**States:**
 The following states change after the edit:
 - red egg
@@ -504,14 +505,19 @@ Step 3 - Scene: kitchen; day -> night
 Step 4 - Camera: static
 Step 5 - Tempo: fast -> slow""",
     "html": """<h3>States</h3><p>red egg; raw &rarr; fried</p>
-<h3>Actions</h3><p>rolls &rarr; rests</p><h3>Scene</h3><ul><li>kitchen</li><li>day &rarr; night</li></ul>
-<h3>Camera</h3><p><b>static</b></p><h3>Tempo</h3><p>fast &rarr; slow</p><p>I hope this helps!</p>""",
-    "html with bold names": "<b>States:</b> red egg; raw → fried<br><b>Actions:</b> rolls → rests<br><b>Scene"
-    "</b>: kitchen; day → night<br><b>Camera</b> static<br><b>Tempo:</b> fast → slow",
+<h3>Actions</h3><p>rolls &rarr; rests</p>
+<h3>Scene</h3><ul><li>kitchen</li><li>day &rarr; night</li></ul>
+<h3>Camera</h3><p><b>static</b></p>
+<h3>Tempo</h3><p>fast &rarr; slow</p><p>I hope this helps!</p>""",
+    "html with bold names": "<b>States:</b> red egg; raw → fried<br><b>Actions:</b> rolls →"
+    " rests<br><b>Scene</b>: kitchen; day → night<br><b>Camera</b> static<br>"
+    "<b>Tempo:</b> fast → slow",
     "an html table": """<table><tr><th>slot</th><th>before</th><th>after</th></tr>
-<tr><td>states</td><td>red egg; raw</td><td>red egg; fried</td></tr><tr><td>actions</td><td>rolls</td>
+<tr><td>states</td><td>red egg; raw</td><td>red egg; fried</td></tr>
+<tr><td>actions</td><td>rolls</td>
 <td>rests</td></tr><tr><td>scene</td><td>kitchen; day</td><td>kitchen; night</td></tr>
-<tr><td>camera</td><td>static</td><td></td></tr><tr><td>tempo</td><td>fast</td><td>slow</td></tr></table>""",
+<tr><td>camera</td><td>static</td><td></td></tr>
+<tr><td>tempo</td><td>fast</td><td>slow</td></tr></table>""",
     "names for each side": """States (before): red egg; raw
 States (after): red egg; fried
 Actions (before): rolls
@@ -542,8 +548,8 @@ day -> night
 static
 *** Tempo ***
 fast -> slow""",
-    "tabs behind the names": "states\tred egg; raw -> fried\nactions\trolls -> rests\nscene\tkitchen; day ->"
-    " night\ncamera\tstatic\ntempo\tfast -> slow",
+    "tabs behind the names": "states\tred egg; raw -> fried\nactions\trolls -> rests\nscene\t"
+    "kitchen; day -> night\ncamera\tstatic\ntempo\tfast -> slow",
     "what changes and what stays": json.dumps(
         {
             "unchanged": {"states": ["red egg"], "scene": ["kitchen"], "camera": ["static"]},
@@ -570,7 +576,7 @@ I hope this helps.""",
 def test_every_form_is_read_and_loses_nothing(name):
     written = read_trace_text(FORMS[name])
     assert written.trace == TRACE
-    assert written.repairs and not written.missing and not written.valid
+    assert written.repairs and not written.trace.missing() and not written.valid
     assert parse_trace(written.trace.text()) == TRACE
 
 
@@ -653,7 +659,7 @@ def test_lists_of_many_kinds(text, states):
 )
 def test_a_slot_that_is_lost_is_named(text, repairs):
     written = read_trace_text(text)
-    assert written.missing == tuple(repairs) and not written.valid
+    assert written.trace.missing() == tuple(repairs) and not written.valid
     assert [f"slot {slot!r}: missing" for slot in repairs] == [
         repair for repair in written.repairs if repair.endswith("missing")
     ]
