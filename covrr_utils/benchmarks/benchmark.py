@@ -8,30 +8,18 @@ agree on it otherwise), and the id of a video is its path inside the dataset, wi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from covrr_utils import paths
+from covrr_utils.benchmarks.descriptors import Descriptor, read_descriptor, undescribed
 from covrr_utils.benchmarks.galleries import CANDIDATES, CONVENTIONS, Protocol, gallery_of, protocol
-from covrr_utils.benchmarks.labels import read_json, read_labels
-from covrr_utils.benchmarks.naming import benchmark_label, list_benchmarks
+from covrr_utils.benchmarks.labels import read_labels
+from covrr_utils.benchmarks.naming import DESCRIPTOR, benchmark_label, list_benchmarks
 from covrr_utils.benchmarks.triplets import LabelError, Triplet
-from covrr_utils.benchmarks.videofiles import VideoFiles, parse_roots
-
-DESCRIPTOR_KEYS = (
-    "name",
-    "kind",
-    "labels",
-    "gallery",
-    "gallery_name",
-    "videos",
-    "extension",
-    "exclude_reference",
-    "description",
-)
+from covrr_utils.benchmarks.videofiles import VideoFiles, parse_link_roots, parse_roots
 
 
 class UnknownBenchmark(ValueError):
@@ -56,13 +44,19 @@ class Benchmark:
     protocol: str = ""
     # the named sections of the labels; with several, every id begins with its section
     sections: tuple[str, ...] = ()
+    link_roots: tuple[Path, ...] = ()  # into which links among the videos may lead
     label: str = ""  # the name under which results are kept, see `covrr_utils.benchmarks.naming`
 
     @cached_property
     def files(self) -> VideoFiles:
         """Where the files of the videos lie."""
         return VideoFiles(
-            self.videos(), self.sections, self.videos_root, self.roots, self.extension
+            self.videos(),
+            self.sections,
+            self.videos_root,
+            self.roots,
+            self.extension,
+            self.link_roots,
         )
 
     @property
@@ -157,6 +151,7 @@ def load_benchmark(
     gallery: str | None = None,
     videos: str | Sequence[str] = (),
     layout: str | None = None,
+    link_roots: Sequence[str | Path] = (),
 ) -> Benchmark:
     """Read a benchmark by name (see `benchmarks`), by the path of its descriptor, or from a bare
     label file.
@@ -170,6 +165,8 @@ def load_benchmark(
         label file the folder ``videos`` beside it
     layout : the label layout, where it is not to be told by the content
         (`covrr_utils.benchmarks.labels.LAYOUTS`)
+    link_roots : folders into which links among the videos may lead, as those of a hub's cache and
+        of most clusters do; other links that lead out of the video folder are refused
 
     Raises
     ------
@@ -187,13 +184,14 @@ def load_benchmark(
             f"unknown benchmark {str(name)!r}; embedded: {', '.join(known) or 'none'}; the path of"
             " a <name>.benchmark.json or of a label file (csv or json) works as well"
         )
-    bare = not path.name.endswith(".benchmark.json")
-    about = _undescribed(path) if bare else _descriptor(path)
-    labels = path.parent / about["labels"]
+    bare = not path.name.endswith(DESCRIPTOR)
+    about = undescribed(path) if bare else read_descriptor(path)
+    labels = path.parent / about.labels
     triplets = tuple(read_labels(labels, layout))
     sections = tuple(dict.fromkeys(triplet.section for triplet in triplets if triplet.section))
     root, roots = parse_roots(videos, sections)
-    folder = root or path.parent / about["videos"]
+    linked = parse_link_roots(link_roots)
+    folder = root or path.parent / about.videos
     default = "per_section:folder" if videos and triplets[0].target is None else "all"
     chosen = _own_protocol(path, about) if not (gallery or bare) else protocol(gallery or default)
     files = VideoFiles(
@@ -201,77 +199,37 @@ def load_benchmark(
         sections,
         folder,
         roots,
-        about["extension"],
+        about.extension,
+        linked,
     )
     found = gallery_of(chosen, triplets, sections, files.listed, paths.relative(labels))
     _check_targets(triplets, found, chosen, paths.relative(labels), paths.relative(path))
     # results of another gallery must not replace those of the benchmark's own
     other = gallery and not (bare and str(chosen) == default)
     return Benchmark(
-        f"{about['name']}@{chosen.slug()}" if other else about["name"],
-        about["kind"],
+        f"{about.name}@{chosen.slug()}" if other else about.name,
+        about.kind,
         triplets,
         found,
-        chosen.in_words() if gallery or bare else about["gallery_name"],
+        chosen.in_words() if gallery or bare else about.gallery_name,
         folder,
-        about["extension"],
+        about.extension,
         chosen.exclude_reference,
-        about["description"],
+        about.description,
         chosen.per_section,
         roots,
         f"{gallery} = {chosen}" if gallery in CONVENTIONS else str(chosen),
         sections,
+        linked,
         benchmark_label(name, videos, gallery),
     )
 
 
-def _undescribed(path: Path) -> dict:
-    """What holds for a bare label file."""
-    return {
-        "name": path.stem,
-        "kind": "real",
-        "labels": path.name,
-        "extension": ".mp4",
-        "description": "",
-        "videos": "videos",
-    }
-
-
-def _descriptor(path: Path) -> dict:
-    """A descriptor, checked."""
-    where, descriptor = paths.relative(path), read_json(path)
-    if not isinstance(descriptor, dict) or set(descriptor) != set(DESCRIPTOR_KEYS):
-        found = sorted(descriptor) if isinstance(descriptor, dict) else type(descriptor).__name__
-        raise LabelError(
-            f"{where}: expected an object with exactly the keys {', '.join(DESCRIPTOR_KEYS)}; found"
-            f" {found}"
-        )
-    if descriptor["kind"] not in ("mini", "real"):
-        raise LabelError(
-            f"{where}: key 'kind': expected 'mini' or 'real', found {descriptor['kind']!r}"
-        )
-    if not isinstance(descriptor["exclude_reference"], bool):
-        raise LabelError(
-            f"{where}: key 'exclude_reference': expected true or false, found"
-            f" {descriptor['exclude_reference']!r}"
-        )
-    for key in set(DESCRIPTOR_KEYS) - {"kind", "exclude_reference"}:
-        if not isinstance(descriptor[key], str):
-            raise LabelError(f"{where}: key {key!r}: expected a text, found {descriptor[key]!r}")
-    if not re.fullmatch(r"\w[\w.@+-]{0,99}", descriptor["name"]):  # it names folders below runs/
-        found = descriptor["name"]
-        raise LabelError(
-            f"{where}: key 'name': expected up to 100 letters, digits and . _ @ + -, with a letter"
-            f" or digit first, found {found!r}"
-        )
-    return descriptor
-
-
-def _own_protocol(path: Path, about: Mapping) -> Protocol:
+def _own_protocol(path: Path, about: Descriptor) -> Protocol:
     """The gallery of a descriptor: a list file beside it, or a protocol."""
-    if (own := about["gallery"].removeprefix("per_section:")) in (*CANDIDATES, "per_section"):
-        return replace(protocol(about["gallery"]), exclude_reference=about["exclude_reference"])
-    return Protocol(str(path.parent / own), about["gallery"] != own, about["exclude_reference"])
+    if (own := about.gallery.removeprefix("per_section:")) in (*CANDIDATES, "per_section"):
+        return replace(protocol(about.gallery), exclude_reference=about.exclude_reference)
+    return Protocol(str(path.parent / own), about.gallery != own, about.exclude_reference)
 
 
 def _check_targets(

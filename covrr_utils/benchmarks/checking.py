@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from tqdm import tqdm
@@ -36,6 +36,7 @@ class Finding:
     cause: str
     message: str
     path: str
+    reader: str  # which of `covrr_utils.video.clips.READERS` read it; "" if none could
 
 
 def check_videos(benchmark: Benchmark, desc: str | None = "probing videos") -> list[Finding]:
@@ -46,12 +47,13 @@ def check_videos(benchmark: Benchmark, desc: str | None = "probing videos") -> l
     with Decoder(WORKERS) as decoder:
         asked = [submitted(decoder, benchmark.video_path, video, PROBE) for video in videos]
         for video, (path, answer) in zip(tqdm(videos, desc=desc, disable=desc is None), asked):
-            cause, message = PRESENT, ""
+            cause, message, reader = PRESENT, "", ""
             try:
-                answer.result()
+                reader = answer.result().reader
             except Exception as error:  # whatever one video does costs that video alone
                 cause, message = told(error).cause, str(told(error))
-            findings.append(Finding(video, benchmark.section_of(video), cause, message, path))
+            section = benchmark.section_of(video)
+            findings.append(Finding(video, section, cause, message, path, reader))
     return findings
 
 
@@ -75,12 +77,10 @@ def counts(benchmark: Benchmark, findings: Iterable[Finding] | None) -> dict:
     for section in benchmark.sections:
         triplets = [triplet for triplet in benchmark.triplets if triplet.section == section]
         videos = [video for video in benchmark.videos() if benchmark.section_of(video) == section]
-        own = (
-            None
-            if findings is None
-            else [finding for finding in findings if finding.section == section]
-        )
-        whole["sections"][section] = _counted(benchmark, triplets, videos, own)
+        part = None
+        if findings is not None:
+            part = [finding for finding in findings if finding.section == section]
+        whole["sections"][section] = _counted(benchmark, triplets, videos, part)
     return whole
 
 
@@ -92,7 +92,7 @@ def _counted(
 ) -> dict:
     triplets, gallery, inside = list(triplets), set(benchmark.gallery), set(videos)
     pairs = Counter((triplet.reference, triplet.edit, triplet.target) for triplet in triplets)
-    found = {
+    report: dict[str, object] = {
         "triplets": len(triplets),
         "references": len({triplet.reference for triplet in triplets}),
         "targets": len({triplet.target for triplet in triplets} - {None}),
@@ -104,22 +104,26 @@ def _counted(
         "missing": None,
         "unreadable": None,
         "causes": {},
+        "readers": {},
         "usable_triplets": None,
     }
     if findings is not None:
         causes = Counter(finding.cause for finding in findings)
         readable = {finding.video for finding in findings if finding.cause == PRESENT}
-        found |= {
+        report |= {
             "present": causes[PRESENT],
             "missing": causes[MISSING],
             "unreadable": len(findings) - causes[PRESENT] - causes[MISSING],
             "causes": {cause: count for cause, count in sorted(causes.items()) if cause != PRESENT},
+            "readers": dict(
+                sorted(Counter(finding.reader for finding in findings if finding.reader).items())
+            ),
             "usable_triplets": sum(
                 {triplet.reference, triplet.target or triplet.reference} <= readable
                 for triplet in triplets
             ),
         }
-    return found
+    return report
 
 
 def rows(report: Mapping) -> list[dict]:
@@ -137,7 +141,9 @@ def rows(report: Mapping) -> list[dict]:
     )
     parts = {"all": report} | (report["sections"] if len(report["sections"]) > 1 else {})
     return [
-        {"section": name} | {key: "-" if part[key] is None else part[key] for key in kept}
+        {"section": name}
+        | {key: "-" if part[key] is None else part[key] for key in kept}
+        | {"read by": ", ".join(f"{name} {n}" for name, n in part["readers"].items()) or "-"}
         for name, part in parts.items()
     ]
 
@@ -149,9 +155,8 @@ def save_report(report: Mapping, findings: Iterable[Finding] | None, benchmark: 
     import pandas as pd
 
     folder = paths.runs_dir() / benchmark.label
-    folder.mkdir(parents=True, exist_ok=True)
     if findings is not None:
-        columns = ["video", "section", "cause", "message", "path"]
+        columns = [field.name for field in fields(Finding)]
         table = pd.DataFrame([asdict(finding) for finding in findings], columns=columns)
         write_atomically(folder / "check.csv", csv_bytes(table))
     write_json(folder / "check.json", report)

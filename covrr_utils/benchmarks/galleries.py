@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from covrr_utils import paths
+from covrr_utils.benchmarks.filenames import written_one_way
 from covrr_utils.benchmarks.labels import read_json, read_text
-from covrr_utils.benchmarks.triplets import LabelError, Triplet, video_id
+from covrr_utils.benchmarks.triplets import LabelError, Triplet, first_repeated, video_id
 
 ALL, TARGETS, FOLDER = CANDIDATES = ("all", "targets", "folder")
 
@@ -143,13 +144,16 @@ def gallery_of(
             " folder or a list"
         )
     targets = [triplet.target for triplet in triplets if triplet.target is not None]
+    named = [*targets, *(triplet.reference for triplet in triplets)]
     if chosen.candidates == TARGETS:
         return tuple(dict.fromkeys(targets))
     if chosen.candidates == ALL:
-        return tuple(dict.fromkeys([*targets, *(triplet.reference for triplet in triplets)]))
+        return tuple(dict.fromkeys(named))
     if chosen.candidates == FOLDER:
         return tuple(dict.fromkeys([*listed(), *targets]))
-    return read_gallery(Path(chosen.candidates), sections)
+    spellings = {written_one_way(video): video for video in named}
+    listed_ids = read_gallery(Path(chosen.candidates), sections)
+    return tuple(spellings.get(written_one_way(video), video) for video in listed_ids)
 
 
 def read_gallery(path: Path, sections: Sequence[str] = ()) -> tuple[str, ...]:
@@ -185,8 +189,7 @@ def read_gallery(path: Path, sections: Sequence[str] = ()) -> tuple[str, ...]:
     gallery = tuple(
         video_id(value, f"{where}, entry {number}") for number, value in enumerate(data)
     )
-    if len(set(gallery)) != len(gallery):
-        twice = next(video for video in gallery if gallery.count(video) > 1)
+    if (twice := first_repeated(gallery)) is not None:
         raise LabelError(
             f"{where}: video {twice!r} occurs more than once; a gallery lists each video once"
         )

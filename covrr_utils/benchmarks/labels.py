@@ -27,10 +27,12 @@ from covrr_utils import paths
 from covrr_utils.benchmarks.triplets import (
     LabelError,
     Triplet,
+    first_repeated,
     in_one_line,
     in_section,
     triplet_from_row,
 )
+from covrr_utils.files import reason
 
 WEBVID_CSV, DENSE_CSV, COVR_R_JSON, SECTIONS_JSON, CHALLENGE_JSON = LAYOUTS = (
     "webvid-csv",
@@ -70,15 +72,16 @@ def read_labels(path: Path, layout: str | None = None) -> list[Triplet]:
     several, triplets = len(sections) > 1, []
     for section, rows in sections:
         used: set[str] = set()
+        times: dict[str, int] = {}
         for number, row in enumerate(rows):
             place = f"{where}, {f'section {section!r}, ' if section else ''}row {number}"
             triplet = triplet_from_row(row, number, section, place, layout != CHALLENGE_JSON, names)
-            name, times = triplet.id, 1
-            while name in used:
-                times += 1
-                name = f"{triplet.id}#{times}"
+            name = triplet.id
+            while name in used:  # counted on from the last time, so that time grows with the rows
+                times[triplet.id] = times.get(triplet.id, 1) + 1
+                name = f"{triplet.id}#{times[triplet.id]}"
             used.add(name)
-            triplet = replace(triplet, id=name) if times > 1 else triplet
+            triplet = replace(triplet, id=name)
             triplets.append(in_section(triplet) if several else triplet)
     return triplets
 
@@ -99,17 +102,17 @@ def label_sections(path: Path, layout: str | None = None) -> tuple[str, Sections
         raise LabelError(f"{where}: unknown label layout {layout!r}; known: {', '.join(LAYOUTS)}")
     text = read_text(path)
     if layout in CSV_COLUMNS or (layout is None and not text.lstrip().startswith(("[", "{"))):
-        found, sections = _csv(text, where, layout)
+        told, sections = _csv(text, where, layout)
     else:
-        found, sections = _json_sections(text, where)
+        told, sections = _json_sections(text, where)
     if not any(rows for _, rows in sections):
         raise LabelError(f"{where}: no rows; expected at least one triplet")
-    if layout not in (None, found):
+    if layout not in (None, told):
         raise LabelError(
-            f"{where}: the content has the layout {found}, not {layout}; leave the layout out, or"
+            f"{where}: the content has the layout {told}, not {layout}; leave the layout out, or"
             f" name another of {', '.join(LAYOUTS)}"
         )
-    return found, sections
+    return told, sections
 
 
 def read_json(path: Path) -> object:
@@ -127,22 +130,24 @@ def read_text(path: Path) -> str:
         return Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise LabelError(f"{paths.relative(path)}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise LabelError(
             f"{paths.relative(path)}: cannot be read as UTF-8 text ({error}); save it as UTF-8"
+        ) from error
+    except OSError as error:
+        raise LabelError(
+            f"{paths.relative(path)}: cannot be read ({reason(error)}); give a file that you may"
+            " read"
         ) from error
 
 
 def _parsed(text: str, where: str) -> object:
     def pairs(items: Sequence[tuple[str, object]]) -> dict:
-        found = dict(items)
-        if len(found) != len(items):
-            keys = [key for key, _ in items]
-            twice = next(key for key in keys if keys.count(key) > 1)
+        if (twice := first_repeated(key for key, _ in items)) is not None:
             raise LabelError(
                 f"{where}: key {twice!r} occurs twice in one object; rename one of them"
             )
-        return found
+        return dict(items)
 
     try:
         return json.loads(text, object_pairs_hook=pairs)
@@ -171,13 +176,11 @@ def _json_sections(text: str, where: str) -> tuple[str, Sections]:
                 f" others, found {str(part)[:80]!r}"
             )
     sections = [item for part in data for item in part.items()] if sectioned else [("", data)]
-    names = [name for name, _ in sections]
-    for name in names:
-        if names.count(name) > 1:
-            raise LabelError(
-                f"{where}: section {name!r} occurs more than once; join its rows or rename one of"
-                " them"
-            )
+    if (twice := first_repeated(name for name, _ in sections)) is not None:
+        raise LabelError(
+            f"{where}: section {twice!r} occurs more than once; join its rows or rename one of them"
+        )
+    for name, _ in sections:
         if sectioned and (
             not name.strip()
             or name != name.strip()
@@ -189,10 +192,10 @@ def _json_sections(text: str, where: str) -> tuple[str, Sections]:
             raise LabelError(f"{where}: section {name!r}: expected a plain name such as 'webvid'")
     rows = [row for _, rows in sections for row in rows]
     targets = any(isinstance(row, dict) and "video_target" in row for row in rows)
-    asked = all(
+    queries = all(
         isinstance(row, dict) and {"video_source", "modification_text"} <= set(row) for row in rows
     )
-    if rows and asked and not targets:
+    if rows and queries and not targets:
         return CHALLENGE_JSON, sections
     return SECTIONS_JSON if sectioned else COVR_R_JSON, sections
 
@@ -210,8 +213,8 @@ def _csv(text: str, where: str, layout: str | None) -> tuple[str, Sections]:
     rows = []
     try:
         columns = [name.strip() for name in next(reader, [])]
-        if twice := [name for name in columns if name and columns.count(name) > 1]:
-            raise LabelError(f"{where}: column {twice[0]!r} occurs more than once in the header")
+        if (twice := first_repeated(name for name in columns if name)) is not None:
+            raise LabelError(f"{where}: column {twice!r} occurs more than once in the header")
         told = next((key for key, all_ in CSV_COLUMNS.items() if set(all_) <= set(columns)), None)
         expected = CSV_COLUMNS[layout or told or DENSE_CSV]
         if missing := [name for name in expected if name not in columns]:
@@ -226,13 +229,12 @@ def _csv(text: str, where: str, layout: str | None) -> tuple[str, Sections]:
                     f" header has {len(columns)} columns; a comma or a line break inside a cell"
                     " must be quoted"
                 )
-            row = {
+            row: dict[str, object] = {
                 CSV_KEYS.get(column, column): cell for column, cell in zip(columns, cells) if column
             }
             if "scores" in row:
-                row["scores"] = _scores(
-                    row["scores"], f"{where}, row {number} (line {reader.line_num})"
-                )
+                place = f"{where}, row {number} (line {reader.line_num})"
+                row["scores"] = _scores(str(row["scores"]), place)
             rows.append(row)
     except csv.Error as error:
         raise LabelError(f"{where}, line {reader.line_num}: not valid CSV ({error})") from error

@@ -5,9 +5,10 @@ and what else the row says.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
+from typing import TypeVar
 
 from covrr_utils.traces.trace import ReasoningTrace, TraceError
 
@@ -15,11 +16,17 @@ REQUIRED = ("video_source", "video_target", "modification_text")
 
 KNOWN_EXTRAS = ("id", "tags", "gold_trace", "distractors")
 
-VIDEO_SUFFIXES = (".mp4", ".webm", ".mkv", ".avi", ".mov", ".m4v")
+VIDEO_SUFFIXES = (
+    *(".mp4", ".webm", ".mkv", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".wmv"),
+    *(".ogv", ".3gp"),
+)
 
 SUFFIX = re.compile(rf"({'|'.join(map(re.escape, VIDEO_SUFFIXES))})$", re.IGNORECASE)
 
 SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: cannot be written as UTF-8
+
+
+T = TypeVar("T", bound=Hashable)
 
 
 class LabelError(ValueError):
@@ -55,13 +62,23 @@ class Triplet:
         """Hard distractors by kind, numbered where a kind has several: ``{"literal": id, "near 1":
         id, "near 2": id}``.
         """
-        named = {}
+        named: dict[str, str] = {}
         for kind, videos in self.distractors.items():
             named |= {
                 kind if len(videos) == 1 else f"{kind} {number}": video
                 for number, video in enumerate(videos, 1)
             }
         return named
+
+
+def first_repeated(items: Iterable[T]) -> T | None:
+    """The first item that occurred before, None if all differ; time grows with their number."""
+    seen: set[T] = set()
+    for item in items:
+        if item in seen:
+            return item
+        seen.add(item)
+    return None
 
 
 def in_one_line(names: Iterable[object]) -> str:

@@ -4,23 +4,36 @@ of the usual containers.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from covrr_utils import paths
-from covrr_utils.benchmarks.triplets import SUFFIX, VIDEO_SUFFIXES, LabelError
+from covrr_utils.benchmarks.filenames import (
+    leads_into,
+    stem_of,
+    suffix_of,
+    videos_below,
+    written_one_way,
+)
+from covrr_utils.benchmarks.triplets import VIDEO_SUFFIXES, LabelError
+from covrr_utils.video.access import unreadable
 from covrr_utils.video.clips import ClipError
 
 
 class VideoFiles:
-    """Finds ``{root}/{id}.mp4`` (also .webm, .mkv, .avi, .mov, .m4v) and, where names are
+    """Finds ``{root}/{id}.mp4`` (or with another of `VIDEO_SUFFIXES`) and, where names are
     unambiguous, ``{root}/{last part of the id}.mp4``.
 
     With several sections an id begins with its section: ``ss2/41`` is looked for as ``41.webm``
     below the root of ss2, or, with one root for all, below ``{root}/ss2`` and ``{root}``. The flat
     layout is not used for a name that two ids share: it would give one of them the other's video.
+
+    A file is found too if its suffix has capitals, or if its name writes accents in another way
+    than the labels do. A link may lead out of the video folder only into one of ``link_roots``.
     """
 
     def __init__(
@@ -30,16 +43,15 @@ class VideoFiles:
         root: Path,
         roots: Mapping[str, Path],
         extension: str = ".mp4",
+        link_roots: Sequence[Path] = (),
     ):
-        self.ids, self.sections, self.root, self.roots = (
-            set(ids),
-            tuple(sections),
-            Path(root),
-            dict(roots),
-        )
+        self.ids, self.sections = set(ids), tuple(sections)
+        self.root, self.roots = Path(root), dict(roots)
+        self.link_roots = tuple(Path(folder) for folder in link_roots)
         self.suffixes = tuple(dict.fromkeys([extension, *VIDEO_SUFFIXES]))
         names = Counter(self._flat(video) for video in self.ids)
         self.shared = {key for key, count in names.items() if count > 1}
+        self._listings: dict[Path, dict[str, dict[str, str]]] = {}
 
     def _split(self, video: str) -> tuple[str, str]:
         """Section and id inside it; the only section, if any, is not part of the id."""
@@ -51,7 +63,7 @@ class VideoFiles:
     def _flat(self, video: str) -> tuple[str, str]:
         """The flat name of a video, with the section when that has a root of its own."""
         section, inner = self._split(video)
-        return section if section in self.roots else "", inner.rpartition("/")[2]
+        return section if section in self.roots else "", written_one_way(inner.rpartition("/")[2])
 
     def folders(self, section: str) -> list[Path]:
         """Where videos of a section are looked for, best first."""
@@ -65,27 +77,83 @@ class VideoFiles:
         Raises
         ------
         ClipError
-            If a link leads outside the folder in which the file was looked for.
+            If a link leads outside the folder in which the file was looked for, or the file system
+            does not let us look (`covrr_utils.video.access.unreadable`).
         """
         section, inner = self._split(video)
-        folders = self.folders(section)
+        folders, refused, other = self.folders(section), None, None
         names = [inner]
         if "/" in inner and self._flat(video) not in self.shared:
             names.append(inner.rpartition("/")[2])
         for name in names:
             for folder in folders:
-                for suffix in self.suffixes:
-                    path = folder / f"{name}{suffix}"
-                    if path.is_file():
-                        if not path.resolve().is_relative_to(folder.resolve()):
-                            raise ClipError(
-                                "outside the video folder",
-                                f"{paths.relative(path)}: leads outside {paths.relative(folder)};"
-                                " only files below the video folder are read (the folder itself"
-                                " may be a link)",
-                            )
+                for path in self._candidates(folder, name):
+                    try:
+                        mode = path.stat().st_mode
+                    except OSError as error:
+                        if os.path.lexists(path):  # a link to nothing, or into a circle
+                            other = other or path
+                        elif error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                            refused = refused or unreadable(path, error)
+                        continue
+                    self._check_inside(path, folder)
+                    if stat.S_ISREG(mode):
                         return path
+                    other = other or path  # a folder or a device in the place of the file
+        if other is not None:
+            return other
+        if refused is not None:
+            raise refused
         return folders[0] / f"{inner}{self.suffixes[0]}"
+
+    def _candidates(self, folder: Path, name: str) -> Iterator[Path]:
+        """Where a video may lie below a folder: as it is written, then as another system would
+        have written it, last the folder of that name (one that could not be listed).
+        """
+        for suffix in self.suffixes:
+            yield folder / f"{name}{suffix}"
+        *parents, stem = name.split("/")
+        found: Path | None = folder
+        for parent in parents:
+            if found is not None and not os.path.isdir(found / parent):
+                written = self._listing(found).get(written_one_way(parent), {}).get("")
+                found = None if written is None else found / written
+            elif found is not None:
+                found = found / parent
+        if found is None:
+            return
+        files = self._listing(found).get(written_one_way(stem), {})
+        yield from (found / files[suffix] for suffix in self.suffixes if suffix in files)
+        if "" in files:
+            yield found / files[""]
+
+    def _listing(self, folder: Path) -> dict[str, dict[str, str]]:
+        """The names in a folder: ``{name without suffix, written one way: {suffix in small letters:
+        name}}``; folders have the suffix "".
+        """
+        if folder not in self._listings:
+            names: dict[str, dict[str, str]] = {}
+            try:
+                with os.scandir(folder) as entries:
+                    for entry in sorted(entries, key=lambda entry: entry.name):
+                        stem, suffix = stem_of(entry.name), suffix_of(entry.name)
+                        names.setdefault(written_one_way(stem), {}).setdefault(suffix, entry.name)
+            except OSError:  # said by `path`, which looks for the file itself
+                pass
+            self._listings[folder] = names
+        return self._listings[folder]
+
+    def _check_inside(self, path: Path, folder: Path) -> None:
+        """Refuse what a link has put elsewhere, unless one of ``link_roots`` holds it."""
+        real = path.resolve()
+        if not leads_into(real, (folder, *self.link_roots)):
+            raise ClipError(
+                "outside the video folder",
+                f"{paths.relative(path)}: leads outside {paths.relative(folder)}, to"
+                f" {paths.relative(real)}; only files below the video folder are read (the folder"
+                " itself may be a link). To allow it, name the folder to which it leads as one of"
+                " link_roots",
+            )
 
     def ambiguous(self) -> list[str]:
         """Ids whose flat name is shared, so that only the nested layout can serve them, sorted."""
@@ -95,15 +163,20 @@ class VideoFiles:
         """The ids of all video files below the roots, sorted; a flat file is the video of the
         labels with that name, if there is one.
 
+        A folder that may not be looked into, for want of permission or because a link leads out to
+        it, is listed like a video: it counts, and is a miss with its cause.
+
         Raises
         ------
         LabelError
-            If a root is no folder, or a file cannot be said to belong to one section.
+            If a root is no folder or may not be looked into, or a file cannot be said to belong to
+            one section.
         """
         flat = {
             self._flat(video): video for video in self.ids if self._flat(video) not in self.shared
         }
-        found = set()
+        whole = {written_one_way(video): video for video in sorted(self.ids)}
+        names = set()
         others = (
             [
                 (section, self.root / section)
@@ -119,23 +192,25 @@ class VideoFiles:
                     f"{paths.relative(root)}: no such folder; give the videos' folder as DIR, or a"
                     " section's as SECTION=DIR"
                 )
-            for folder, _, files in os.walk(root):
-                for file in files:
-                    if SUFFIX.search(file):
-                        inside = (Path(folder) / SUFFIX.sub("", file)).relative_to(root).as_posix()
-                        # an id is text: such a file counts, as missing
-                        inside = os.fsencode(inside).decode("utf-8", "backslashreplace")
-                        found.add(self._known(inside, section, flat, root))
-        return sorted(found)
+            for inside in videos_below(root, self.link_roots):
+                names.add(self._known(inside, section, flat, whole, root))
+        return sorted(names)
 
     def _known(
-        self, inside: str, section: str, flat: Mapping[tuple[str, str], str], root: Path
+        self,
+        inside: str,
+        section: str,
+        flat: Mapping[tuple[str, str], str],
+        whole: Mapping[str, str],
+        root: Path,
     ) -> str:
         """The id of the file ``inside`` (relative, without extension) below a root."""
         video = f"{section}/{inside}" if len(self.sections) > 1 and section else inside
         if video in self.ids:
             return video
-        name = section if section in self.roots else "", inside
+        if (written := written_one_way(video)) in whole:
+            return whole[written]
+        name = section if section in self.roots else "", written_one_way(inside)
         if "/" not in inside and name in flat:
             return flat[name]
         if len(self.sections) > 1 and video.partition("/")[0] not in self.sections:
@@ -178,3 +253,22 @@ def parse_roots(
         else:
             root = path
     return root, roots
+
+
+def parse_link_roots(given: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
+    """The folders into which links among the videos may lead, as absolute paths.
+
+    Raises
+    ------
+    LabelError
+        If one is no folder.
+    """
+    folders = [given] if isinstance(given, str | Path) else given
+    link_roots = tuple(Path(folder).expanduser().absolute() for folder in folders)
+    for folder in link_roots:
+        if not folder.is_dir():
+            raise LabelError(
+                f"link root {paths.relative(folder)}: no such folder; expected the folder to which"
+                " links among the videos lead"
+            )
+    return link_roots

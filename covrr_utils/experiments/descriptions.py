@@ -239,7 +239,7 @@ class Descriptions:
             try:
                 path = self.benchmark.video_path(video)
                 self._contents[video] = content_hash(path) if path.is_file() else None
-            except ClipError:  # recorded as the video's failure when it is to be read
+            except (ClipError, OSError):  # recorded as the video's failure when it is to be read
                 self._contents[video] = None
         return self._contents[video]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import stat
 from pathlib import Path
 
@@ -36,6 +37,12 @@ def check_file(path: Path) -> None:
 def unreadable(path: Path, error: OSError) -> ClipError:
     """What the file system says of a file, as a cause and a next step."""
     shown = paths.relative(path)
+    if os.path.islink(path) and error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+        return ClipError(
+            "missing",
+            f"{shown}: is a link to {paths.relative(path.readlink())}, where there is no file; put"
+            " the video there or correct the link",
+        )
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return ClipError(
             "missing",

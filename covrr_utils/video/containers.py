@@ -19,7 +19,8 @@ import numpy as np
 
 from covrr_utils import paths
 from covrr_utils.video.clips import ClipError
-from covrr_utils.video.packets import Entry, is_plain, unit_width
+from covrr_utils.video.packets import Entry, Kind, is_plain
+from covrr_utils.video.riff import broken_at
 from covrr_utils.video.timeline import Timeline, timeline
 
 if TYPE_CHECKING:
@@ -113,11 +114,11 @@ def survey(path: Path) -> Contents:
         stamps = [packet.stamp for packet in packets if packet.size and not packet.discard]
         expected = _expected(stamps, tick, rates, counted)
         complaints = [text.strip() for _, source, text in logs if source == container.format.name]
-        if "avi" in formats and len(packets) < stream.frames - 1:
+        if "avi" in formats and (place := broken_at(path)) is not None:
             raise ClipError(
                 "truncated",
-                f"{shown}: {len(packets)} of the {stream.frames} frames that it states are in it;"
-                " download it again",
+                f"{shown}: its parts do not follow one another at byte {place}, so that some of it"
+                " is missing; download it again",
             )
         _check_whole(shown, packets, expected, complaints, _promised(container, stream), end)
         size, upright = _size(stream, first)
@@ -136,7 +137,7 @@ def _read(
     import av
 
     packets: list[Entry] = []
-    end, tried, width = 0.0, False, unit_width(stream)
+    end, tried, kind = 0.0, False, Kind.of(stream)
     first: VideoFrame | None = None
     try:
         for packet in container.demux():
@@ -145,7 +146,7 @@ def _read(
             end = max(end, _end(packet))
             if packet.stream_index != stream.index:
                 continue
-            packets.append(Entry.of(packet, width))
+            packets.append(Entry.of(packet, kind))
             if not tried:
                 try:
                     pictures = stream.decode(packet)

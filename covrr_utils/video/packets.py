@@ -10,6 +10,10 @@ import numpy as np
 if TYPE_CHECKING:
     from av import Packet, VideoStream
 
+DENSE = ("h264", "hevc", "vp8", "vp9", "av1", "libdav1d")
+
+HOLE = bytes(64)
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -19,47 +23,61 @@ class Entry:
     size: int
     key: bool
     discard: bool
-    corrupt: bool
-    instant: bool  # an H.264 picture at which decoding can begin without any other
+    corrupt: bool  # said by the container, or seen in the packet
+    instant: bool  # see `Kind.looked_at`
 
     @classmethod
-    def of(cls, packet: Packet, width: int | None) -> Entry:
-        """``width``: bytes of the length before every unit of H.264 or H.265, where they are
-        chained by lengths.
-        """
-        kinds = [] if width is None or not packet.size else _units(bytes(packet), width)
+    def of(cls, packet: Packet, kind: Kind) -> Entry:
+        """What is kept of ``packet``, which is of this kind."""
+        sound, instant = kind.looked_at(bytes(packet)) if packet.size else (True, False)
         return cls(
             packet.pts,
             packet.size,
             packet.is_keyframe,
             packet.is_discard,
-            packet.is_corrupt or kinds is None,
-            kinds is not None and 5 in kinds,
+            packet.is_corrupt or not sound,
+            instant,
         )
 
 
-def unit_width(stream: VideoStream) -> int | None:
-    """Bytes of the length before every unit of H.264 or H.265 in mp4 and Matroska, else None."""
-    extra = bytes(stream.codec_context.extradata or b"")
-    place = {"h264": 4, "hevc": 21}.get(stream.codec_context.name)
-    if place is None or len(extra) <= place or extra[0] != 1:
-        return None
-    return (extra[place] & 3) + 1
-
-
-def _units(data: bytes, width: int) -> list[int] | None:
-    """The H.264 kinds of the units in a packet; None if their lengths do not add up to it, or one
-    holds bytes that no encoder writes (three zeros: a block that was never filled).
+@dataclass(frozen=True)
+class Kind:
+    """How the packets of a codec are written: ``width`` is the number of bytes of the length before
+    every unit of H.264 or H.265 where they are chained by lengths (mp4, Matroska), else 0.
     """
-    place, kinds = 0, []
-    while place + width < len(data):
-        begin = place + width
-        place = begin + int.from_bytes(data[place:begin], "big")
-        unit = data[begin:place].rstrip(b"\0")
-        if not unit or place > len(data) or b"\0\0\0" in unit:
-            return None
-        kinds.append(unit[0] & 31)
-    return None if any(data[place:]) else kinds
+
+    codec: str
+    width: int
+
+    @classmethod
+    def of(cls, stream: VideoStream) -> Kind:
+        """That of a stream's packets."""
+        codec, extra = stream.codec_context.name, bytes(stream.codec_context.extradata or b"")
+        place = {"h264": 4, "hevc": 21}.get(codec)
+        chained = place is not None and len(extra) > place and extra[0] == 1
+        return cls(codec, (extra[place] & 3) + 1 if place is not None and chained else 0)
+
+    def looked_at(self, data: bytes) -> tuple[bool, bool]:
+        """Whether a packet holds only what an encoder writes, and whether it is an H.264 picture at
+        which decoding can begin without any other (IDR).
+
+        A decoder may pass over a hole, a block that was never filled, without a word. An encoder
+        writes no three zeros in a unit of H.264 or H.265, and no long run of them inside a packet
+        of these, VP8, VP9 and AV1.
+        """
+        if self.codec in DENSE and HOLE in data.rstrip(b"\0"):
+            return False, False
+        if not self.width:
+            return True, False
+        place, kinds = 0, []
+        while place + self.width < len(data):
+            begin = place + self.width
+            place = begin + int.from_bytes(data[place:begin], "big")
+            unit = data[begin:place].rstrip(b"\0")
+            if not unit or place > len(data) or b"\0\0\0" in unit:
+                return False, False
+            kinds.append(unit[0] & 31)
+        return not any(data[place:]), self.codec == "h264" and 5 in kinds
 
 
 def is_plain(stream: VideoStream, packets: list[Entry]) -> bool:

@@ -61,7 +61,7 @@ def make(made: Made, folder: Path) -> Path:
         stream.pix_fmt = made.pixels
         if made.turn is not None:
             stream.set_display_rotation(made.turn[0], hflip=made.turn[1])
-        timed = made.times is not None or made.start
+        timed = (made.times is not None or made.start) and path.suffix != ".avi"
         tick = Fraction(1, 90000) if timed else 1 / Fraction(made.rate)
         stream.codec_context.time_base = tick
         for number, pixels in enumerate(pictures(made.frames, made.size)):
@@ -100,16 +100,18 @@ def _trimmed(path: Path, begin: float, end: float) -> Path:
 def straight(path: Path) -> tuple[np.ndarray, list[np.ndarray]]:
     """What the file shows: seconds after the first frame, and the frames, upright.
 
-    Frames of avi, which has no time stamps, stand at ``n / rate``.
+    Frames of avi, which has no time stamps, stand at ``n / rate`` where those that libav guesses
+    do not rise.
     """
     stamps, frames = [], []
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        counted = container.format.name == "avi"
-        for number, frame in enumerate(container.decode(stream)):
-            time = number / stream.average_rate if counted else frame.pts * frame.time_base
-            stamps.append(time)
+        rate = stream.average_rate
+        for frame in container.decode(stream):
+            stamps.append(frame.pts * frame.time_base)
             frames.append(_turned(frame.to_ndarray(format="rgb24"), frame.rotation))
+    if path.suffix == ".avi" and any(late <= early for early, late in zip(stamps, stamps[1:])):
+        stamps = [number / rate for number in range(len(stamps))]
     return np.array([float(stamp - stamps[0]) for stamp in stamps]), frames
 
 
@@ -128,6 +130,8 @@ def mpeg(gop: int = 12, b: int = 2) -> dict[str, str]:
 
 
 SLOWING: Sequence[float] = tuple(np.cumsum(np.linspace(0.02, 0.3, 40)).round(3))
+
+GAPS: Sequence[float] = tuple(0.04 * n for n in range(80) if n % 7 in (0, 1, 2, 5))[:40]
 
 CORPUS = (
     *(
@@ -199,6 +203,7 @@ CORPUS = (
         Made(f"mpeg2-{gop}-{b}.avi", "mpeg2video", options=mpeg(gop, b))
         for gop, b in ((12, 0), (12, 2), (15, 2))
     ),
+    Made("gaps.avi", "mpeg4", 40, options=mpeg(12, 0), times=GAPS),
     Made("h264.ts", "libx264", options=h264()),
     Made("mpeg2.ts", "mpeg2video", options=mpeg()),
     Made("mpeg2.mpg", "mpeg2video", options=mpeg()),
