@@ -151,7 +151,7 @@ def load_benchmark(
     gallery: str | None = None,
     videos: str | Sequence[str] = (),
     layout: str | None = None,
-    link_roots: Sequence[str | Path] = (),
+    link_roots: str | Path | Sequence[str | Path] = (),
 ) -> Benchmark:
     """Read a benchmark by name (see `benchmarks`), by the path of its descriptor, or from a bare
     label file.
@@ -221,7 +221,7 @@ def load_benchmark(
         f"{gallery} = {chosen}" if gallery in CONVENTIONS else str(chosen),
         sections,
         linked,
-        benchmark_label(name, videos, gallery),
+        benchmark_label(name, videos, gallery, link_roots),
     )
 
 

@@ -30,7 +30,10 @@ def list_benchmarks() -> dict[str, Path]:
 
 
 def benchmark_label(
-    benchmark: str | Path, videos: str | Sequence[str] = (), gallery: str | None = None
+    benchmark: str | Path,
+    videos: str | Sequence[str] = (),
+    gallery: str | None = None,
+    link_roots: str | Path | Sequence[str | Path] = (),
 ) -> str:
     """The name of the folder below ``runs/`` for a benchmark as `load_benchmark` takes it; no label
     is read.
@@ -50,6 +53,9 @@ def benchmark_label(
     if videos:
         roots = (videos,) if isinstance(videos, str) else videos
         apart["videos"] = sorted(_resolved(root) for root in roots)
+    if link_roots:  # they decide which videos there are
+        folders = (link_roots,) if isinstance(link_roots, str | Path) else link_roots
+        apart["link_roots"] = sorted(str(Path(folder).resolve()) for folder in folders)
     if chosen and chosen.candidates not in CANDIDATES:
         apart["gallery"] = str(Path(chosen.candidates).resolve())
     bare = path.name.removesuffix(DESCRIPTOR)

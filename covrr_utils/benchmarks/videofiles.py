@@ -151,8 +151,8 @@ class VideoFiles:
                 "outside the video folder",
                 f"{paths.relative(path)}: leads outside {paths.relative(folder)}, to"
                 f" {paths.relative(real)}; only files below the video folder are read (the folder"
-                " itself may be a link). To allow it, name the folder to which it leads as one of"
-                " link_roots",
+                " itself may be a link). To allow it, name the folder to which it leads with"
+                " --link-roots (LINK_ROOTS in a notebook)",
             )
 
     def ambiguous(self) -> list[str]:

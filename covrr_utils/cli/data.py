@@ -65,7 +65,9 @@ def check(own: CheckOptions, request: Request) -> int:
     from covrr_utils.benchmarks.benchmark import load_benchmark
     from covrr_utils.benchmarks.galleries import CONVENTIONS
 
-    benchmark = load_benchmark(config.benchmark, config.gallery, config.videos, config.label_layout)
+    benchmark = load_benchmark(
+        config.benchmark, config.gallery, config.videos, config.label_layout, config.link_roots
+    )
     probed = bool(config.videos) or benchmark.videos_root.is_dir()
     findings = (
         checking.check_videos(benchmark, None if own.as_json else "probing videos")
@@ -178,7 +180,7 @@ COMMANDS = {
     "check": Command(
         check,
         CheckOptions,
-        takes=("benchmark", "videos", "gallery", "label_layout"),
+        takes=("benchmark", "videos", "link_roots", "gallery", "label_layout"),
         positional="benchmark",
     ),
     "submit": Command(submit, SubmitOptions, leaves=("strategies",), positional="benchmark"),

@@ -77,6 +77,13 @@ class DataOptions(Options):
         description="folder of the videos as DIR, or of one section of the labels as SECTION=DIR;"
         " give it once for each section (default: as the benchmark says)",
     )
+    link_roots: Annotated[
+        tuple[str, ...], BeforeValidator(Each(kind=Text(stands_for="DIR"), single=True))
+    ] = Field(
+        (),
+        description="folder into which links among the videos may lead, as those of a hub's cache"
+        " do; give it once for each (default: no link leads out of the video folder)",
+    )
     gallery: Annotated[str | None, BeforeValidator(Text(optional=True, stands_for="GALLERY"))] = (
         Field(
             None,
@@ -107,6 +114,11 @@ class DataOptions(Options):
             whole = not equals or Path(text).expanduser().exists()
             resolved.append(from_here(text) if whole else f"{section}={from_here(folder)}")
         return tuple(resolved)
+
+    @field_validator("link_roots")
+    @classmethod
+    def _link_roots_from_here(cls, link_roots: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(from_here, link_roots))
 
     @field_validator("gallery")
     @classmethod

@@ -56,7 +56,9 @@ def _checkpoint(backbone: str) -> Path | str | None:
 
 def benchmark_folder(config: RunConfig) -> Path:
     """``runs/<benchmark>``: everything that is measured on the benchmark of this configuration."""
-    return paths.runs_dir() / benchmark_label(config.benchmark, config.videos, config.gallery)
+    return paths.runs_dir() / benchmark_label(
+        config.benchmark, config.videos, config.gallery, config.link_roots
+    )
 
 
 def run_folder(config: RunConfig) -> Path:
@@ -75,6 +77,8 @@ def outside_files(config: RunConfig) -> dict[str, object]:
         files["labels"] = str(labels)
     if config.videos:
         files["videos"] = list(config.videos)
+    if config.link_roots:
+        files["link_roots"] = list(config.link_roots)
     if config.gallery and (listed := protocol(config.gallery).candidates) not in CANDIDATES:
         files["gallery"] = str(Path(listed).resolve())
     if (checkpoint := _checkpoint(config.backbone)) is not None:

@@ -52,7 +52,7 @@ class Run:
     def __init__(self, config: RunConfig, backbone: Backbone | None = None):
         self.config = config
         self.benchmark: Benchmark = load_benchmark(
-            config.benchmark, config.gallery, config.videos, config.label_layout
+            config.benchmark, config.gallery, config.videos, config.label_layout, config.link_roots
         ).head(config.limit)
         self.descriptions = Descriptions(config, self.benchmark, backbone)
         self._pooled_gallery: dict[tuple[str, str, str], Outcomes[np.ndarray]] = {}

@@ -15,6 +15,7 @@ from covrr_utils.benchmarks.benchmark import load_benchmark
 from covrr_utils.benchmarks.checking import PRESENT, PROBE, check_videos, counts, save_report
 from covrr_utils.benchmarks.labels import read_labels
 from covrr_utils.benchmarks.triplets import LabelError, first_repeated
+from covrr_utils.cli import main
 from covrr_utils.video import access
 from covrr_utils.video.clips import AV, CAUSES, DECORD, ClipError
 from covrr_utils.video.readers import decode
@@ -182,8 +183,23 @@ def test_links_lead_only_where_they_may(tmp_path):
     allowed = benchmark_of(tmp_path, names, "folder", link_roots=[str(blobs), str(disk)])
     assert allowed.gallery == ("class/inner/far", "linked", "own")
     assert set(causes(allowed).values()) == {PRESENT}
+    assert len({one.label for one in (listed, allowed)}) == 2, "results have a folder for each"
     with pytest.raises(LabelError, match="link root .*nowhere: no such folder"):
         benchmark_of(tmp_path, names, link_roots=[tmp_path / "nowhere"])
+
+
+def test_the_shell_takes_link_roots(tmp_path, runs, monkeypatch, capsys):
+    put(tmp_path, "own.mp4", "other.mp4")
+    (tmp_path / "videos" / "other.mp4").rename(tmp_path / "blob")
+    (tmp_path / "videos" / "other.mp4").symlink_to("../blob")
+    benchmark_of(tmp_path, ["own", "other"])
+    monkeypatch.setattr(checking, "WORKERS", 1)
+    monkeypatch.chdir(tmp_path)
+    assert main.main(["check", "labels.csv"]) == 0
+    assert "outside the video folder: 1, such as other:" in capsys.readouterr().out
+    assert main.main(["check", "labels.csv", "--link-roots", "."]) == 0
+    out = capsys.readouterr().out
+    assert "outside" not in out and "decord 2" in out
 
 
 def test_the_check_says_which_reader_was_used(tmp_path, runs, monkeypatch):
