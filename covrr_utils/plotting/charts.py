@@ -9,71 +9,20 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.typing import ColorType
+from numpy.typing import ArrayLike
 
-from covrr_utils.benchmarks.benchmark import Triplet
 from covrr_utils.plotting.style import PALETTE, QUIET
 from covrr_utils.plotting.tables import KIND
-from covrr_utils.retrieval import metrics
 
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 
 
-def recall_table(results: Mapping[str, object], k: int = 1) -> pd.DataFrame:
-    """One row per named `Result`: recall at k in percent with its interval, the number of triplets,
-    the kind of number.
-    """
-    return pd.DataFrame(
-        [
-            {
-                "name": name,
-                "K": k,
-                "recall": 100 * r.recall[str(k)],
-                "low": 100 * r.interval[str(k)][0],
-                "high": 100 * r.interval[str(k)][1],
-                "n": r.triplets,
-                "kind": r.kind,
-            }
-            for name, r in results.items()
-        ]
-    )
-
-
-def tag_table(
-    results: Mapping[str, object], triplets: Sequence[Triplet], tags: Sequence[str], k: int = 1
-) -> pd.DataFrame:
-    """Recall at k in percent with interval for each result on the triplets of each tag; ``all`` and
-    ``explicit`` (not implicit) are tags too.
-    """
-    rows = []
-    for tag in tags:
-        chosen = [
-            i
-            for i, t in enumerate(triplets)
-            if tag == "all" or tag in t.tags or (tag == "explicit" and "implicit" not in t.tags)
-        ]
-        for name, result in results.items():
-            if chosen:
-                ranks = [result.ranks[i] for i in chosen]
-                low, high = metrics.recall_interval(ranks, k)
-                rows.append(
-                    {
-                        "name": name,
-                        "tag": tag,
-                        "n": len(chosen),
-                        "recall": 100 * metrics.recall_at(ranks, k),
-                        "low": 100 * low,
-                        "high": 100 * high,
-                        "kind": result.kind,
-                    }
-                )
-    return pd.DataFrame(rows)
-
-
-def _dots(
+def points(
     axis: plt.Axes,
     table: pd.DataFrame,
-    at: Sequence[float],
-    colour,
+    at: ArrayLike,
+    colour: ColorType,
     marker: str = "o",
     label: str | None = None,
     size: float = 6,
@@ -117,7 +66,7 @@ def forest(
     names = table[groups].drop_duplicates().tolist() if groups else [None]
     for number, name in enumerate(names):
         part = table if name is None else table[table[groups] == name]
-        _dots(
+        points(
             axis,
             part,
             [-list(table.index).index(i) for i in part.index],
@@ -168,7 +117,7 @@ def by_tag(table: pd.DataFrame, title: str, k: int = 1) -> plt.Figure:
     for number, name in enumerate(names):
         part = table[table["name"] == name]
         at = [-tags.index(tag) - step * (number - (len(names) - 1) / 2) for tag in part["tag"]]
-        _dots(
+        points(
             axis, part, at, PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)], name, 5
         )
     counts = table.groupby("tag")["n"].first()
@@ -220,97 +169,6 @@ def gain_and_cost(table: pd.DataFrame, title: str) -> plt.Figure:
         ylim=(0, None),
         xlim=(0, None),
     )
-    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
-    return figure
-
-
-def score_and_recall(table: pd.DataFrame, title: str, judge: str) -> plt.Figure:
-    """Recall at 1 over Reasoning Score, one point per strategy: columns strategy, score, R@1, and
-    of both the bounds ``... low`` and ``... high``.
-    """
-    figure, axis = plt.subplots(figsize=(6.6, 3.6), layout="constrained")
-    for number, row in enumerate(table.to_dict("records")):
-        across, up = (
-            [[row[of] - row[f"{of} low"]], [row[f"{of} high"] - row[of]]] for of in ("score", "R@1")
-        )
-        axis.errorbar(
-            row["score"],
-            row["R@1"],
-            xerr=across,
-            yerr=up,
-            fmt=MARKERS[number % len(MARKERS)],
-            color=PALETTE[number % len(PALETTE)],
-            ms=6,
-            capsize=3,
-            lw=1.2,
-            label=row["strategy"],
-        )
-    axis.set(
-        xlabel=f"Reasoning Score, judge {judge} (0-10, 95 % interval)",
-        ylabel="R@1, % (95 % interval)",
-        title=title,
-    )
-    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
-    return figure
-
-
-def judges_on_sabotage(table: pd.DataFrame, title: str) -> plt.Figure:
-    """What each judge gives to each kind of trace, one line per kind: columns judge, traces, score,
-    low, high.
-    """
-    kinds, judges = (table[column].drop_duplicates().tolist() for column in ("traces", "judge"))
-    figure, axis = plt.subplots(figsize=(8.2, 0.9 + 0.6 * len(kinds)), layout="constrained")
-    for number, name in enumerate(judges):
-        part = table[table["judge"] == name].set_index("traces").reindex(kinds)
-        at = np.arange(len(kinds)) + 0.2 * (number - (len(judges) - 1) / 2)
-        _dots(axis, part, at, PALETTE[number], MARKERS[number], name, of="score")
-    axis.set(
-        yticks=range(len(kinds)),
-        yticklabels=kinds,
-        ylim=(len(kinds) - 0.5, -0.5),
-        xlim=(-0.4, 10.4),
-        title=title,
-        xlabel="Reasoning Score (0-10, 95 % interval)",
-    )
-    axis.grid(axis="y", visible=False)
-    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
-    return figure
-
-
-def shares_of_misses(
-    table: pd.DataFrame, strategies: Sequence[str], order: Sequence[str], title: str
-) -> plt.Figure:
-    """Which video took the target's place: a group of bars per kind in ``order``, a bar per
-    strategy; columns strategy, kind, share, low, high.
-    """
-    figure, axis = plt.subplots(figsize=(7.2, 0.9 + 0.42 * len(order)), layout="constrained")
-    height = 0.8 / len(strategies)
-    for number, (name, colour) in enumerate(zip(strategies, PALETTE)):
-        part = (
-            table[table["strategy"] == name]
-            .set_index("kind")[["share", "low", "high"]]
-            .reindex(order)
-            .fillna(0)
-        )
-        errors = np.clip([part["share"] - part["low"], part["high"] - part["share"]], 0, None)
-        at = np.arange(len(order)) + height * (number - (len(strategies) - 1) / 2)
-        axis.barh(
-            at,
-            part["share"],
-            0.95 * height,
-            xerr=errors,
-            color=colour,
-            label=name,
-            error_kw={"capsize": 2, "lw": 1.2},
-        )
-    axis.set(
-        yticks=range(len(order)),
-        yticklabels=[kind.replace("_", " ") for kind in order],
-        xlabel="share of the misses, % (95 % interval)",
-        title=title,
-    )
-    axis.grid(axis="y", visible=False)
-    axis.invert_yaxis()
     axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     return figure
 

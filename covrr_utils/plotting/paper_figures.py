@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.typing import ColorType
 
 from covrr_utils.benchmarks.benchmark import Triplet
 from covrr_utils.plotting.pictures import middle, show_image
@@ -95,8 +97,9 @@ def trace_figure(
     for line, triplet in zip(axes, triplets):
         # wider than a frame: kept out of the layout, its height given to the names
         edit = textwrap.wrap(f"“{triplet.edit}”", 20 * (frames - 1))
+        target, trace = _whole(triplet)
         for half, (video, colour, name) in enumerate(
-            ((triplet.reference, REFERENCE, "reference"), (triplet.target, HIT, "target"))
+            ((triplet.reference, REFERENCE, "reference"), (target, HIT, "target"))
         ):
             clip = clip_of(video)
             for place in range(frames):
@@ -108,12 +111,19 @@ def trace_figure(
         line[1].set_title("\n".join(edit), loc="left", fontsize=9.5, color="0.1").set_in_layout(
             False
         )
-        _trace(line[-1], triplet.gold_trace)
+        _trace(line[-1], trace)
         line[-1].set_box_aspect(1 / 2.6)
     return figure
 
 
-def _words(axis: plt.Axes, text: str, width: int | None, size: float, **style) -> None:
+def _whole(triplet: Triplet) -> tuple[str, ReasoningTrace]:
+    """Target and gold trace of a triplet that has both."""
+    if triplet.target is None or triplet.gold_trace is None:
+        raise ValueError(f"triplet {triplet.id} has no target or no gold trace to draw")
+    return triplet.target, triplet.gold_trace
+
+
+def _words(axis: plt.Axes, text: str, width: int | None, size: float, **style: Any) -> None:
     axis.axis("off")
     shown = textwrap.fill(text, width) if width else text
     axis.text(
@@ -201,7 +211,7 @@ def two_paths() -> plt.Figure:
     )
     for (name, path), height, colour in zip(PATHS.items(), (33, 10.5), ("0.35", PALETTE[3])):
         axis.text(2, height + 6.2, name, fontsize=10.5, color=colour, weight="bold")
-        before = None
+        before: int | None = None
         for column, text in path.items():
             left, width = COLUMNS[column]
             _box(axis, left, height - 4, width, 8, colour)
@@ -211,7 +221,7 @@ def two_paths() -> plt.Figure:
             before = left + width
         _arrow(
             axis,
-            (before + 0.6, height),
+            ((before or 0) + 0.6, height),
             (140, 25.9 if height > 21 else 16.1),
             connectionstyle=f"arc3,rad={-0.3 if height > 21 else 0.3}",
         )
@@ -236,8 +246,8 @@ def _box(
     y: float,
     width: float,
     height: float,
-    colour,
-    fill="white",
+    colour: ColorType,
+    fill: ColorType = "white",
     style: str = "-",
     lw: float = 1.6,
 ) -> None:
@@ -261,7 +271,7 @@ def _arrow(
     end: tuple[float, float],
     color: str = "0.3",
     ls: str = "-",
-    **options,
+    **options: Any,
 ) -> None:
     axis.add_patch(
         FancyArrowPatch(
@@ -274,8 +284,5 @@ def candidates_of(triplet: Triplet) -> list[str]:
     """The target among three of its hard distractors, in an order that depends on the triplet alone
     (by video id).
     """
-    videos = [
-        triplet.target,
-        *[video for group in triplet.distractors.values() for video in group][:3],
-    ]
-    return sorted(videos)
+    distractors = [video for group in triplet.distractors.values() for video in group][:3]
+    return sorted([*filter(None, [triplet.target]), *distractors])

@@ -5,13 +5,15 @@ One style, colour-blind-safe, no date inside a file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.patches import Rectangle
+from matplotlib.typing import ColorType
 
 from covrr_utils.plotting.style import HIT, MISS, PALETTE, QUIET, REFERENCE
 from covrr_utils.traces.trace import ReasoningTrace
@@ -19,7 +21,11 @@ from covrr_utils.video.clips import Clip
 
 
 def show_image(
-    axis: plt.Axes, image: np.ndarray, title: str = "", colour=None, width: float = 4
+    axis: plt.Axes,
+    image: np.ndarray,
+    title: str = "",
+    colour: ColorType | None = None,
+    width: float = 4,
 ) -> None:
     """One picture without ticks, with an optional coloured frame."""
     axis.imshow(image)
@@ -104,8 +110,8 @@ def token_sentence(
     """The text with every token on a background as dark as its weight (weights are scaled to their
     maximum).
     """
-    weights = np.asarray(weights, float)
-    shade = weights / weights.max() if weights.max() > 0 else weights
+    shade = np.asarray(weights, float)
+    shade = shade / shade.max() if shade.max() > 0 else shade
     lines: list[list[int]] = [[]]
     length = 0
     for index, token in enumerate(tokens):
@@ -142,7 +148,9 @@ def token_sentence(
     return figure
 
 
-def retrieval_rows(rows: Sequence[dict], clip_of, shown: int = 5) -> plt.Figure:
+def retrieval_rows(
+    rows: Sequence[Mapping[str, Any]], clip_of: Callable[[str], Clip], shown: int = 5
+) -> plt.Figure:
     """Queries and what they found: reference, edit, the first ``shown`` videos with their scores;
     the target framed, the rank beside it.
 

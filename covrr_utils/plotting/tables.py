@@ -4,10 +4,15 @@ or in the caption.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import pandas as pd
 
 from covrr_utils import paths
+from covrr_utils.benchmarks.triplets import Triplet
+from covrr_utils.experiments.results import Result
 from covrr_utils.files import write_atomically
+from covrr_utils.retrieval import metrics
 from covrr_utils.spreadsheet import csv_bytes
 
 
@@ -16,7 +21,7 @@ def with_interval(value: float, low: float, high: float, digits: int = 1) -> str
     return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
-def recall_columns(results: dict) -> pd.DataFrame:
+def recall_columns(results: Mapping[str, Result]) -> pd.DataFrame:
     """One row per named `Result`: recalls in percent with their 95% intervals, denominators and
     kind of number.
 
@@ -28,8 +33,10 @@ def recall_columns(results: dict) -> pd.DataFrame:
         any(result.present not in (None, result.triplets) for result in results.values()),
     )
     for name, result in results.items():
-        cells = {
-            f"R@{k}": with_interval(100 * value, *(100 * bound for bound in result.interval[k]))
+        cells: dict[str, str | int | None] = {
+            f"R@{k}": with_interval(
+                100 * value, 100 * result.interval[k][0], 100 * result.interval[k][1]
+            )
             for k, value in result.recall.items()
         }
         if partial:
@@ -59,6 +66,57 @@ LATEX = str.maketrans(
         "\r": " ",
     }
 )
+
+
+def recall_table(results: Mapping[str, Result], k: int = 1) -> pd.DataFrame:
+    """One row per named `Result`: recall at k in percent with its interval, the number of triplets,
+    the kind of number.
+    """
+    return pd.DataFrame(
+        [
+            {
+                "name": name,
+                "K": k,
+                "recall": 100 * r.recall[str(k)],
+                "low": 100 * r.interval[str(k)][0],
+                "high": 100 * r.interval[str(k)][1],
+                "n": r.triplets,
+                "kind": r.kind,
+            }
+            for name, r in results.items()
+        ]
+    )
+
+
+def tag_table(
+    results: Mapping[str, Result], triplets: Sequence[Triplet], tags: Sequence[str], k: int = 1
+) -> pd.DataFrame:
+    """Recall at k in percent with interval for each result on the triplets of each tag; ``all`` and
+    ``explicit`` (not implicit) are tags too.
+    """
+    rows = []
+    for tag in tags:
+        chosen = [
+            i
+            for i, t in enumerate(triplets)
+            if tag == "all" or tag in t.tags or (tag == "explicit" and "implicit" not in t.tags)
+        ]
+        for name, result in results.items():
+            if chosen:
+                ranks = [result.ranks[i] for i in chosen]
+                low, high = metrics.recall_interval(ranks, k)
+                rows.append(
+                    {
+                        "name": name,
+                        "tag": tag,
+                        "n": len(chosen),
+                        "recall": 100 * metrics.recall_at(ranks, k),
+                        "low": 100 * low,
+                        "high": 100 * high,
+                        "kind": result.kind,
+                    }
+                )
+    return pd.DataFrame(rows)
 
 
 def save_table(table: pd.DataFrame, name: str, caption: str) -> None:

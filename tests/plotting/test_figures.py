@@ -44,7 +44,7 @@ def result(hits, name="two_stage"):
 
 def test_figures_give_the_same_bytes_twice(figures):
     for _ in range(2):
-        table = charts.recall_table({"a": result(3), "b": result(5)})
+        table = tables.recall_table({"a": result(3), "b": result(5)})
         for name, figure in (
             ("forest", charts.forest(table, "t", table)),
             ("paths", paper_figures.two_paths()),
@@ -77,7 +77,7 @@ def test_texts_of_labels_are_no_formulas(figures, text):
 
 
 def tables_of(name):
-    return charts.recall_table({name: result(3)})
+    return tables.recall_table({name: result(3)})
 
 
 def test_the_powers_of_a_log_axis_are_still_set(figures):
@@ -89,7 +89,7 @@ def test_the_powers_of_a_log_axis_are_still_set(figures):
 
 
 def test_paper_and_measured_numbers_have_panels_of_their_own():
-    table = charts.recall_table({"a": result(3)})
+    table = tables.recall_table({"a": result(3)})
     left, right = charts.forest(
         table, "measured here, mini", pd.DataFrame({"name": ["8B"], "recall": [49.88]})
     ).axes
@@ -105,7 +105,7 @@ def test_recall_by_tag_counts_the_triplets_of_the_tag():
         Triplet(str(i), "r", "e", "t", "", ("implicit",) if i < 4 else ("state",))
         for i in range(10)
     ]
-    table = charts.tag_table(
+    table = tables.tag_table(
         {"a": result(6)}, triplets, ["all", "implicit", "explicit", "camera"]
     ).set_index("tag")
     assert table["n"].to_dict() == {"all": 10, "implicit": 4, "explicit": 6}, (
