@@ -135,7 +135,7 @@ def separate(text: str) -> list[str]:
     >>> separate("raw -> fried, cold -> hot; red egg")
     ['raw -> fried', ' cold -> hot', ' red egg']
     """
-    parts = []
+    parts: list[str] = []
     for item in _listed(text):
         for part in _BREAKS.split(item):
             for piece in _numbered(part):

@@ -212,7 +212,7 @@ def _texts_of_object(
     data: Mapping[str, Any], side: str | None, about: str
 ) -> Iterator[tuple[str, str | None]]:
     """The texts of an object: before and after as one change, the others under their keys."""
-    sides = {own[0]: key for key in data if (own := label(f"{key}:"))}
+    sides = {named[0]: key for key in data if (named := label(f"{key}:"))}
     subject = next((key for key in data if key.lower() in _SUBJECT_KEYS), None)
     if subject and isinstance(data[subject], str) and len(data) > 1:
         about, data = f"{data[subject]}: ", {k: v for k, v in data.items() if k != subject}

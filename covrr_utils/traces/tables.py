@@ -30,8 +30,8 @@ Cells = list[str]
 def from_table(text: str) -> Draft | None:
     """The slots of the first table that names one; None where the text has none."""
     if "<td" in text.lower():
-        rows = _ROW.sub("\n", text.replace("\n", " "))
-        text = _CELL.sub("|", _CELL_END.sub("", rows))
+        text = _ROW.sub("\n", text.replace("\n", " "))
+        text = _CELL.sub("|", _CELL_END.sub("", text))
     lines = [line for line in text.splitlines() if line.strip(SPACES + "`")]
     for rows in (*_piped(lines), *_delimited(lines)):
         draft = Draft("table", ["table taken apart"])
