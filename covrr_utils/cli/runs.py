@@ -5,7 +5,7 @@ every backbone and benchmark.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
@@ -113,7 +113,7 @@ def _parameters(request: Request) -> dict[str, object]:
     return fields | dict(request.others)
 
 
-def report(executions: Iterator[Execution]) -> int:
+def report(executions: Generator[Execution, None, None]) -> int:
     """One line per notebook as it ends; the number of those that failed."""
     failed = 0
     with closing(executions):  # whoever stops here leaves no process behind

@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from types import FrameType
@@ -27,7 +27,9 @@ from covrr_utils.experiments.records import executed_path
 PATIENCE = 10.0  # seconds until a worker that was asked to end is killed
 
 
-def rerun(jobs: Sequence[Job], force: bool = False, workers: int = 1) -> Iterator[Execution]:
+def rerun(
+    jobs: Sequence[Job], force: bool = False, workers: int = 1
+) -> Generator[Execution, None, None]:
     """Execute the jobs, with a progress bar; what failed is yielded like the rest, and the others
     go on.
 
