@@ -9,6 +9,7 @@ transformers is changed.
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -96,8 +97,10 @@ def quicken(model: Qwen3VLForConditionalGeneration) -> None:
     if type(projection) is nn.Conv3d and not hasattr(projection, "_hf_hook"):
         tower.patch_embed.proj = PatchProduct(projection)
     if tower.config._attn_implementation == "sdpa":
-        tower.config._attn_implementation = TOGETHER
+        together = copy.copy(tower.config)  # another model may be made of the same config
+        together._attn_implementation = TOGETHER
         for block in tower.blocks:
+            block.attn.config = together
             block.attn.register_forward_pre_hook(_one_piece, with_kwargs=True)
 
 
