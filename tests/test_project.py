@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 from covrr_utils import paths
 
-LONGEST = 400  # lines of a module
+LONGEST = 300  # lines of a module
 
 CODE = ("covrr_utils", "tests", "benchmarks")
 
@@ -178,6 +178,7 @@ def test_no_line_is_wider_than_a_hundred_columns():
         ("ruff", "check", "--no-cache", "."),
         ("ruff", "format", "--no-cache", "--check", "."),
         ("lint-imports", "--no-cache"),
+        ("mypy", "--cache-dir", os.devnull),
     ],
     ids=lambda command: " ".join(command[:2]),
 )

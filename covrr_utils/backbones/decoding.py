@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from transformers.cache_utils import Cache
 from covrr_utils.backbones.constraint import Compiled, GrammarProcessor, compile_form
 from covrr_utils.backbones.description import Description, NotFinite
 from covrr_utils.backbones.generation import Generation, Prompt
-from covrr_utils.backbones.prefix import RESERVE, Opened, Prefixes
+from covrr_utils.backbones.prefix import RESERVE, Growing, Opened, Prefixes
 
 if TYPE_CHECKING:
     from covrr_utils.backbones.backbone import Backbone
@@ -154,7 +154,9 @@ class Decoder:
                     **{self.prefixes.argument: cache},
                 ).last_hidden_state[:, -1]
                 scores = head(state).float().to(device)
-                chosen = _chosen(processors(written, scores), generation, rows, batch)
+                chosen = _chosen(
+                    processors(cast(torch.LongTensor, written), scores), generation, rows, batch
+                )
                 answers.rows.append(rows)
                 answers.tokens.append(chosen)
                 answers.states.append(state.contiguous())
@@ -174,7 +176,9 @@ class Decoder:
                         part[stay] for part in (ids, position, seen, written, finished)
                     )
                     room = min(generation.max_new_tokens - written.shape[1], RESERVE)
-                    cache = Cache(layers=[layer.rows(stay, room) for layer in cache.layers])
+                    cache = Cache(
+                        layers=[cast(Growing, layer).rows(stay, room) for layer in cache.layers]
+                    )
                     rows = rows[stay.cpu()]
                     for processor in processors:
                         if isinstance(processor, GrammarProcessor):

@@ -55,7 +55,8 @@ class Growing(DynamicLayer):
         for memory, new in zip(self._memory, (key_states, value_states)):
             memory[:, :, held:end] = new
         self._show(end)
-        return self.keys, self.values
+        keys, values = (memory[:, :, :end] for memory in self._memory)
+        return keys, values
 
     def branch(self, room: int) -> Growing:
         """A layer that goes on from here in the same memory, which gets room for so many tokens
@@ -178,7 +179,7 @@ class Prefixes:
         places = [prefix.keys.index(key) for key in keys]
         if places == list(range(len(prefix.keys))):
             layers = [layer.branch(room) for layer in prefix.layers]
-            return Opened(Cache(layers=layers), prefix.mask, prefix.next_position, prefix.vision)
+            return Opened(Cache(layers=[*layers]), prefix.mask, prefix.next_position, prefix.vision)
         chosen = torch.tensor(places)
         there = chosen.to(prefix.mask.device)
         return Opened(

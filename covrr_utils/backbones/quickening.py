@@ -56,11 +56,11 @@ def attend_together(
     heads, width = query.shape[1], query.shape[-1]
     if len(set(lengths)) == 1:
         # (1, H, n * l, D) -> (n, H, l, D)
-        parts = (
+        queries, keys, values = (
             part.view(heads, len(lengths), lengths[0], width).transpose(0, 1)
             for part in (query[0], key[0], value[0])
         )
-        mixed = nn.functional.scaled_dot_product_attention(*parts, scale=scaling)
+        mixed = nn.functional.scaled_dot_product_attention(queries, keys, values, scale=scaling)
         return mixed.transpose(1, 2).reshape(1, -1, heads, width), None
     out = query.new_empty(1, query.shape[2], heads, width)
     begins = [0]
@@ -74,11 +74,11 @@ def attend_together(
                 if own == length
             ]
         )
-        parts = (
+        queries, keys, values = (
             part[0, :, places].view(heads, -1, length, width).transpose(0, 1)
             for part in (query, key, value)
         )
-        mixed = nn.functional.scaled_dot_product_attention(*parts, scale=scaling)
+        mixed = nn.functional.scaled_dot_product_attention(queries, keys, values, scale=scaling)
         out[0, places] = mixed.transpose(1, 2).reshape(-1, heads, width)
     return out, None
 

@@ -9,7 +9,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -83,9 +83,11 @@ class Sights:
     def outputs(self, sights: Sequence[Sight]) -> BaseModelOutputWithDeepstackFeatures:
         """What the vision tower gives for these clips in one batch, on the model's device."""
         there = [sight.on(self.model.device) for sight in sights]
+        # transformers declares tensors here, and takes one tensor a clip, as its own tower gives
+        features: Any = tuple(sight.features for sight in there)
+        deepstack: Any = list(zip(*(sight.deepstack for sight in there)))
         return BaseModelOutputWithDeepstackFeatures(
-            pooler_output=tuple(sight.features for sight in there),
-            deepstack_features=list(zip(*(sight.deepstack for sight in there))),
+            pooler_output=features, deepstack_features=deepstack
         )
 
     def clear(self) -> None:
