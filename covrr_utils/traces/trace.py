@@ -32,7 +32,8 @@ ARROW = "->"
 _DASHES = "-‐‑–—−﹣－"
 ARROWS = re.compile(
     rf"(?<![{_DASHES}])[{_DASHES}]+(?:[>＞]|&gt;)|(?<![=＝])[=＝]+(?:[>＞]|&gt;)|[~～][>＞]"
-    r"|[→⇒⇨↦⇾⟶⟹⟼➔➙➛➜➝➞➟➠➡➢➤➪⮕▶►▸🡒🡆]\ufe0f?|&[rR]arr;|\$?\\(?:[lL]ong)?[rR]ightarrow\b\$?|\$?\\to\b\$?"
+    r"|[→⇒⇨↦⇾⟶⟹⟼➔➙➛➜➝➞➟➠➡➢➤➪⮕▶►▸🡒🡆]\ufe0f?|&[rR]arr;"
+    r"|\$?\\(?:[lL]ong)?[rR]ightarrow\b\$?|\$?\\to\b\$?"
 )
 
 
