@@ -97,6 +97,15 @@ def qwen_tokenizer() -> Qwen2Tokenizer:
         [AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS],
         special_tokens=True,
     )
+    return in_chat_layout(tokenizer)
+
+
+def in_chat_layout(tokenizer: Qwen2Tokenizer) -> Qwen2Tokenizer:
+    """The same tokenizer with what all sizes share, the mini ones too: the added tokens that are
+    not special, end of turn, padding on the left, and the chat template.
+    """
+    from tokenizers import AddedToken
+
     tokenizer.add_tokens(
         [AddedToken(token, special=False, normalized=False) for token in PLAIN_TOKENS]
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tokenizers import AddedToken
 from transformers import (
     Qwen2Tokenizer,
     Qwen2VLImageProcessor,
@@ -17,7 +16,7 @@ from transformers import (
     Qwen3VLVideoProcessor,
 )
 
-from covrr_utils.backbones.qwen import CHAT_TEMPLATE, PLAIN_TOKENS, SPECIAL_TOKENS
+from covrr_utils.backbones.qwen import CHAT_TEMPLATE, PLAIN_TOKENS, SPECIAL_TOKENS, in_chat_layout
 
 
 def build_tokenizer(texts: Iterable[str], vocab_size: int) -> Qwen2Tokenizer:
@@ -42,16 +41,7 @@ def build_tokenizer(texts: Iterable[str], vocab_size: int) -> Qwen2Tokenizer:
         new_special_tokens=list(SPECIAL_TOKENS),
         show_progress=False,
     )
-    tokenizer.add_tokens(
-        [AddedToken(token, special=False, normalized=False) for token in PLAIN_TOKENS]
-    )
-    tokenizer.eos_token, tokenizer.pad_token, tokenizer.padding_side = (
-        "<|im_end|>",
-        "<|endoftext|>",
-        "left",
-    )
-    tokenizer.chat_template = CHAT_TEMPLATE
-    return tokenizer
+    return in_chat_layout(tokenizer)
 
 
 def build_processor(tokenizer: Qwen2Tokenizer, fps: float, pixels: int) -> Qwen3VLProcessor:
