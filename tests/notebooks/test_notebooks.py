@@ -5,7 +5,7 @@ import pytest
 
 from covrr_utils import paths
 from covrr_utils.cli import main
-from covrr_utils.experiments.reruns import execute
+from covrr_utils.experiments.execution import execute
 from covrr_utils.experiments.workbook import UnknownNotebook
 
 NOTEBOOKS = sorted(paths.notebooks_dir().glob("*.ipynb"))
