@@ -23,7 +23,7 @@ from covrr_utils.backbones.checkpoints import load_checkpoint
 from covrr_utils.backbones.decoding import Decoder
 from covrr_utils.backbones.description import Description
 from covrr_utils.backbones.generation import Generation, Prompt
-from covrr_utils.backbones.identity import differences, weights_hash
+from covrr_utils.backbones.identity import Identity, differences, weights_hash
 from covrr_utils.backbones.quickening import quicken
 from covrr_utils.backbones.reading import read
 from covrr_utils.video.clips import Sampling
@@ -155,6 +155,18 @@ class Backbone:
     def weights_hash(self) -> str:
         """16 hex digits that stand for the weights, see `covrr_utils.backbones.identity`."""
         return weights_hash(self.weights, self.name)
+
+    @property
+    def identity(self) -> Identity:
+        """All of this backbone that decides what it writes."""
+        return Identity(
+            self.name,
+            self.weights_hash,
+            str(self.model.dtype),
+            self.processing(),
+            self.sampling.to_dict(),
+            self.max_new_tokens,
+        )
 
     @property
     def generated_tokens(self) -> int:

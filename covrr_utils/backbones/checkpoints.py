@@ -100,7 +100,7 @@ def load_checkpoint(
     if folder:
         disable_progress_bar()  # a local checkpoint is read at once; downloads keep their bar
     try:
-        commit = None if folder else _commit(source, revision)
+        commit = None if folder else commit_of(source, revision)
         processor, model = _from_pretrained(source, commit, placement)
     except ImportError as error:
         raise ValueError(
@@ -119,6 +119,21 @@ def load_checkpoint(
     return Checkpoint(
         folder.name if folder else source, placed, processor, folder if folder else str(commit)
     )
+
+
+def commit_of(source: str, revision: str | None) -> str:
+    """The commit that a revision of a hub model stands for: everything is then loaded from that
+    commit, and results are kept under it.
+
+    Raises
+    ------
+    OSError
+        If there is no such model or revision, or the hub cannot be reached.
+    """
+    commit = extract_commit_hash(cached_file(source, "config.json", revision=revision), None)
+    if commit is None:
+        raise OSError(f"the commit of {source} cannot be told; download it and give its folder")
+    return commit
 
 
 def _from_pretrained(
@@ -176,16 +191,6 @@ def _check_report(source: str, report: Mapping) -> None:
             " What is missing would be random numbers, so nothing is run: save the checkpoint again"
             " with save_pretrained of the whole model, or download it again"
         )
-
-
-def _commit(source: str, revision: str | None) -> str:
-    """The commit that a revision of a hub model stands for: everything is then loaded from that
-    commit, and results are kept under it.
-    """
-    commit = extract_commit_hash(cached_file(source, "config.json", revision=revision), None)
-    if commit is None:
-        raise OSError(f"the commit of {source} cannot be told; download it and give its folder")
-    return commit
 
 
 def _unknown(name: str | Path, reason: str) -> str:

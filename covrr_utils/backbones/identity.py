@@ -9,6 +9,7 @@ does.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -32,6 +33,28 @@ EMBEDDED: frozenset[str] = frozenset(
         "40efabac35be8c11",
     }
 )
+
+
+@dataclass(frozen=True)
+class Identity:
+    """All of a backbone that decides what it writes: what store keys and results say of it.
+
+    Attributes
+    ----------
+    name : as results show it
+    weights_hash : 16 hex digits that stand for the weights
+    dtype : of the weights, as torch writes it: ``torch.float32``
+    processing : canonical JSON of everything beside the weights that shapes a description
+    sampling : how frames are taken from a video (`covrr_utils.video.clips.Sampling.to_dict`)
+    max_new_tokens : the checkpoint's limit of a generated text
+    """
+
+    name: str
+    weights_hash: str
+    dtype: str
+    processing: str
+    sampling: dict[str, object]
+    max_new_tokens: int
 
 
 def weights_hash(weights: Path | str, name: str) -> str:

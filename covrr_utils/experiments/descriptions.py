@@ -8,8 +8,6 @@ are unchanged. What fails is recorded with its cause, and the rest goes on.
 from __future__ import annotations
 
 import copy
-import gc
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
@@ -19,7 +17,6 @@ from tqdm import tqdm
 from covrr_utils import paths
 from covrr_utils.backbones.description import Failure, Outcomes, Record
 from covrr_utils.backbones.generation import Generation
-from covrr_utils.backbones.registry import notice
 from covrr_utils.benchmarks.benchmark import Benchmark
 from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.keys import (
@@ -31,6 +28,7 @@ from covrr_utils.experiments.keys import (
     stored_name,
     video_key,
 )
+from covrr_utils.experiments.model import Model
 from covrr_utils.experiments.stored import Described, DescribedQuery, Stored
 from covrr_utils.files import content_hash, digest
 from covrr_utils.reasoning import strategies
@@ -45,6 +43,7 @@ from covrr_utils.video.clips import ClipError
 
 if TYPE_CHECKING:
     from covrr_utils.backbones.backbone import Backbone
+    from covrr_utils.backbones.identity import Identity
 
 D = TypeVar("D", bound=Described)
 
@@ -59,7 +58,7 @@ class Descriptions:
         self.config = config
         self.benchmark = benchmark
         self.store = Store(paths.runs_dir() / "store")
-        self._backbone = backbone
+        self.model = Model(config, benchmark.kind, backbone)
         self._contents: dict[str, str | None] = {}
         self._gallery: Outcomes[Described] | None = None
         self._queries: dict[str, Outcomes[DescribedQuery]] = {}
@@ -68,34 +67,12 @@ class Descriptions:
     @property
     def backbone(self) -> Backbone:
         """The frozen model."""
-        if self._backbone is None:
-            from covrr_utils.backbones.backbone import Backbone
+        return self.model.backbone
 
-            config = self.config
-            if limit := notice(config.backbone, self.benchmark.kind):
-                print(limit, file=sys.stderr)
-            self._backbone = Backbone.load(
-                config.backbone,
-                config.device,
-                config.dtype,
-                config.batch_size,
-                attention=config.attention,
-                device_map=config.device_map,
-                quantization=config.quantization,
-                revision=config.revision,
-                fps=config.fps,
-                num_frames=config.num_frames,
-                video_pixels=config.video_pixels,
-            )
-        return self._backbone
-
-    def release(self) -> None:
-        """Let go of the model and its memory; it is loaded again when needed."""
-        import torch
-
-        self._backbone = None
-        gc.collect()
-        torch.cuda.empty_cache()
+    @property
+    def identity(self) -> Identity:
+        """All of the model that decides what it writes; the model itself need not be loaded."""
+        return self.model.identity
 
     def variant(self, config: RunConfig) -> Descriptions:
         """The same gallery by the same model, with the query settings of ``config``."""
@@ -106,7 +83,7 @@ class Descriptions:
     @cached_property
     def generation(self) -> Generation:
         """Greedy decoding with the run's, else the checkpoint's, limit of new tokens."""
-        return Generation(max_new_tokens=self.config.max_new_tokens or self.backbone.max_new_tokens)
+        return Generation(max_new_tokens=self.config.max_new_tokens or self.identity.max_new_tokens)
 
     def gallery(self) -> Outcomes[Described]:
         """Descriptions of all gallery videos, by video."""
@@ -116,10 +93,11 @@ class Descriptions:
 
     def videos(self, videos: Sequence[str], desc: str) -> Outcomes[Described]:
         """Descriptions of these videos as they are, by video."""
-        key = video_key(self.config, self.backbone, self.generation)
+        key = video_key(self.config, self.identity, self.generation)
         work = [Work(video, stored_name(video, self._content(video)), video) for video in videos]
-        compute = VideoBatch(self.backbone, self._settings)
-        return self._filled("gallery", key, work, compute, desc, Described)
+        return self._filled(
+            "gallery", key, work, lambda: VideoBatch(self.backbone, self._settings), desc, Described
+        )
 
     def queries(self, strategy: str) -> Outcomes[DescribedQuery]:
         """Descriptions after the edit, by triplet: those of a strategy, or of the name under which
@@ -127,7 +105,7 @@ class Descriptions:
         """
         if strategy not in self._queries:
             ask = strategies.strategy(strategy)
-            key = query_key(self.config, self.backbone, self.generation, strategy)
+            key = query_key(self.config, self.identity, self.generation, strategy)
             texts = {t.id: query_text(t, strategy) for t in self.benchmark.triplets}
             self._queries[strategy] = self._answered(key, texts, ask, strategy)
         return self._queries[strategy]
@@ -146,7 +124,7 @@ class Descriptions:
         """
         if name in strategies.STRATEGIES:
             raise ValueError(f"{name!r} is a strategy; give these traces another name")
-        key = given_key(self.config, self.backbone, self.generation)
+        key = given_key(self.config, self.identity, self.generation)
         texts = {
             triplet.id: f"{triplet.edit}\n{traces[triplet.id].text()}"
             for triplet in self.benchmark.triplets
@@ -173,12 +151,12 @@ class Descriptions:
         the gallery's.
         """
         if strategy in strategies.STRATEGIES:
-            return digest(query_key(self.config, self.backbone, self.generation, strategy))
-        return digest(video_key(self.config, self.backbone, self.generation))
+            return digest(query_key(self.config, self.identity, self.generation, strategy))
+        return digest(video_key(self.config, self.identity, self.generation))
 
     def read(self, texts: Mapping[str, str], desc: str) -> Outcomes[Described]:
         """Texts (by id) as the model reads each by itself. Equal texts are read once."""
-        key = reading_key(self.config, self.backbone, self.generation)
+        key = reading_key(self.config, self.identity, self.generation)
         collection = self.store.collection("readings", key)
         names = {id_: digest({"text": text}) for id_, text in texts.items()}
         lacking = set(collection.missing(names.values()))
@@ -230,8 +208,14 @@ class Descriptions:
             Work(id_, stored_name(id_, self._content(t.reference), texts[id_]), t.reference)
             for id_, t in triplets.items()
         ]
-        compute = QueryBatch(self.backbone, self._settings, triplets, ask)
-        return self._filled("queries", key, work, compute, desc, DescribedQuery)
+        return self._filled(
+            "queries",
+            key,
+            work,
+            lambda: QueryBatch(self.backbone, self._settings, triplets, ask),
+            desc,
+            DescribedQuery,
+        )
 
     def _content(self, video: str) -> str | None:
         """The hash of a video's file, None when there is no such file."""
@@ -248,15 +232,16 @@ class Descriptions:
         kind: str,
         key: Mapping[str, object],
         work: Sequence[Work],
-        compute: Compute,
+        compute: Callable[[], Compute],
         desc: str,
         typed: Callable[[StoredRecord], D],
     ) -> Outcomes[D]:
         """What the store holds for ``work`` once it was computed, batch by batch, where it was
-        missing.
+        missing; only then is the model asked for.
         """
         collection = self.store.collection(kind, key)
-        sampling, size = self.backbone.sampling, self.config.batch_size
-        fill(collection, work, self.benchmark.video_path, sampling, compute, size, desc)
+        if collection.missing(item.stored for item in work):
+            sampling, size = self.backbone.sampling, self.config.batch_size
+            fill(collection, work, self.benchmark.video_path, sampling, compute(), size, desc)
         names = {item.id: item.stored for item in work}
         return Stored(collection, names, collection.failures(), typed)

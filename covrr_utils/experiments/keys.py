@@ -15,8 +15,8 @@ from covrr_utils.files import digest
 from covrr_utils.reasoning import prompts
 
 if TYPE_CHECKING:
-    from covrr_utils.backbones.backbone import Backbone
     from covrr_utils.backbones.generation import Generation
+    from covrr_utils.backbones.identity import Identity
 
 Key = dict[str, object]
 
@@ -28,23 +28,23 @@ def grammar_of(config: RunConfig, strategy: str) -> str | None:
     return config.grammar if strategy in TRACING else None
 
 
-def video_key(config: RunConfig, backbone: Backbone, generation: Generation) -> Key:
+def video_key(config: RunConfig, identity: Identity, generation: Generation) -> Key:
     """The key of the descriptions of videos as they are."""
-    return _key(config, backbone, generation, prompts.describe(config.prompt_style))
+    return _key(config, identity, generation, prompts.describe(config.prompt_style))
 
 
-def reading_key(config: RunConfig, backbone: Backbone, generation: Generation) -> Key:
+def reading_key(config: RunConfig, identity: Identity, generation: Generation) -> Key:
     """The key of texts that the model reads by themselves."""
-    return _key(config, backbone, generation, "read alone")
+    return _key(config, identity, generation, "read alone")
 
 
-def given_key(config: RunConfig, backbone: Backbone, generation: Generation) -> Key:
+def given_key(config: RunConfig, identity: Identity, generation: Generation) -> Key:
     """The key of descriptions after the edit whose traces come from elsewhere."""
     asked = prompts.after_trace("E", "R", config.prompt_style)
-    return _key(config, backbone, generation, asked) | {"strategy": "given"}
+    return _key(config, identity, generation, asked) | {"strategy": "given"}
 
 
-def query_key(config: RunConfig, backbone: Backbone, generation: Generation, strategy: str) -> Key:
+def query_key(config: RunConfig, identity: Identity, generation: Generation, strategy: str) -> Key:
     """The key of a strategy's descriptions after the edit: all it may ask, and how it samples."""
     style = config.prompt_style
     asked = [
@@ -53,7 +53,7 @@ def query_key(config: RunConfig, backbone: Backbone, generation: Generation, str
         prompts.after_trace("E", "R", style),
         prompts.synthesis("E", ["R"], style),
     ]
-    key = _key(config, backbone, generation, asked)
+    key = _key(config, identity, generation, asked)
     key |= {"strategy": strategy, "extra": "trace, samples, written"}
     if strategy == "self_consistency":
         key |= {"samples": config.samples, "synthesis": config.synthesis, "seed": config.seed}
@@ -77,15 +77,15 @@ def query_text(triplet: Triplet, strategy: str) -> str:
     return f"{triplet.edit}\n{gold}"
 
 
-def _key(config: RunConfig, backbone: Backbone, generation: Generation, asked: object) -> Key:
+def _key(config: RunConfig, identity: Identity, generation: Generation, asked: object) -> Key:
     options = config.options()
     return {
         "prompts": asked,
         "prompt_version": prompts.version(config.prompt_style),
-        "weights": backbone.weights_hash,
-        "dtype": str(backbone.model.dtype),
-        "processing": backbone.processing(),
-        "sampling": backbone.sampling.to_dict(),
+        "weights": identity.weights_hash,
+        "dtype": identity.dtype,
+        "processing": identity.processing,
+        "sampling": identity.sampling,
         "decoding": generation.to_dict(),
         "layers": list(config.layers),
     } | {name: options[name] for name in ("quantization", "attention") if name in options}

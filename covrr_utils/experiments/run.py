@@ -69,7 +69,7 @@ class Run:
 
     def release(self) -> None:
         """Let go of the model and its memory; it is loaded again when needed."""
-        self.descriptions.release()
+        self.descriptions.model.release()
 
     def variant(self, **changes: Any) -> Run:
         """The same run with other query settings (samples, synthesis, grammar, seed, pooling,
@@ -234,13 +234,14 @@ class Run:
         options = deciding(config, strategy)
         if traces := self.descriptions.given_traces(strategy):
             options["traces"] = traces
-        dtype = str(self.backbone.model.dtype).removeprefix("torch.")
+        identity = self.descriptions.identity
+        dtype = identity.dtype.removeprefix("torch.")
         if dtype != "float32":  # which "auto" takes on a processor
             options["dtype"] = dtype
         return Method(
             benchmark=self.benchmark.label,
             backbone=backbone_label(config.backbone),
-            weights_hash=self.backbone.weights_hash,
+            weights_hash=identity.weights_hash,
             strategy=strategy,
             pooling=pooling,
             scheme=scheme,

@@ -149,7 +149,7 @@ def score(run: Run, strategy: str, judge: Judge) -> Score:
         judge,
         judged(judge, found),
         strategy,
-        run.backbone.name,
+        run.descriptions.identity.name,
         f"measured here, {run.benchmark.kind}",
     )
 

@@ -74,12 +74,12 @@ def made(config, backbone):
     """Every key of a configuration, by the name that this module has for it."""
     generation = Generation(max_new_tokens=backbone.max_new_tokens)
     made = {
-        "gallery": keys.video_key(config, backbone, generation),
-        "readings": keys.reading_key(config, backbone, generation),
-        "given": keys.given_key(config, backbone, generation),
+        "gallery": keys.video_key(config, backbone.identity, generation),
+        "readings": keys.reading_key(config, backbone.identity, generation),
+        "given": keys.given_key(config, backbone.identity, generation),
     }
     for strategy in ("single_stage", "two_stage", "gold_trace", "self_consistency"):
-        made[strategy] = keys.query_key(config, backbone, generation, strategy)
+        made[strategy] = keys.query_key(config, backbone.identity, generation, strategy)
     return made
 
 
