@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := .[test]
 WORKERS ?= 2
+PYTHONS := 3.11 3.12 3.13 3.14
 
 # .venv holds absolute paths, so a checkout that was moved or copied is set up again. The stamp
 # $(VENV)/installed records the path for which .venv was made.
 MOVED := $(shell [ ! -s $(VENV)/installed ] || [ "$$(cat $(VENV)/installed)" = "$$(pwd -P)" ] || echo moved)
 
-.PHONY: run rerun test lab lint data clean $(if $(MOVED),$(VENV)/installed)
+.PHONY: run rerun test lab lint pins data clean $(if $(MOVED),$(VENV)/installed)
 
 run: $(VENV)/installed  ## the whole method on the embedded benchmark and backbone
 	$(BIN)/covrr run
@@ -28,6 +29,13 @@ lint: $(VENV)/installed  ## form: style, layout, direction of imports, types
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+pins:  ## every pin is had as a wheel for Linux (x86-64) on every supported Python; needs uv
+	@for version in $(PYTHONS); do \
+	    uv pip compile --quiet --extra test -c constraints.txt --only-binary :all: -o /dev/null \
+	        --python-platform x86_64-manylinux_2_28 --python-version $$version pyproject.toml \
+	        && echo "Python $$version: all pins are had as wheels" || exit 1; \
+	done
 
 data: $(VENV)/installed  ## rebuild the mini benchmark's labels and videos
 	$(BIN)/python -m covrr_utils.mini.build

@@ -23,9 +23,31 @@ def _chosen(variable: str) -> Path | None:
 ROOT = _chosen("COVRR_ROOT") or Path(__file__).resolve().parents[1]
 
 
+class NoCheckout(ValueError):
+    """A folder of the checkout is asked for, but the package was installed without it."""
+
+
+def _of_checkout(name: str) -> Path:
+    """A folder of the checkout.
+
+    Raises
+    ------
+    NoCheckout
+        If it is not there: a package that is copied into an environment (`pip install .`) comes
+        without notebooks and data.
+    """
+    if not (folder := ROOT / name).is_dir():
+        raise NoCheckout(
+            f"there is no folder {name}/ in {printable(str(ROOT))}: notebooks, embedded benchmarks"
+            " and checkpoints are not part of an installed package. Run `pip install -e .` in the"
+            " checkout, or set COVRR_ROOT to the checkout"
+        )
+    return folder
+
+
 def data_dir() -> Path:
     """Benchmarks, backbones and published numbers."""
-    return ROOT / "data"
+    return _of_checkout("data")
 
 
 def mini_dir() -> Path:
@@ -81,7 +103,7 @@ def announce(path: Path) -> None:
 
 def notebooks_dir() -> Path:
     """The workbook itself."""
-    return ROOT / "notebooks"
+    return _of_checkout("notebooks")
 
 
 def runs_dir() -> Path:
@@ -92,14 +114,16 @@ def runs_dir() -> Path:
     """
     if chosen := _chosen("COVRR_RUNS"):
         return chosen
-    if _writable(ROOT / "runs"):
+    checkout = (ROOT / "notebooks").is_dir()
+    if checkout and _writable(ROOT / "runs"):
         return ROOT / "runs"
     from platformdirs import user_data_path
 
     folder = user_data_path("covrr") / "runs"
     os.environ["COVRR_RUNS"] = str(folder)
+    why = "cannot be written" if checkout else "is no checkout of the workbook"
     print(
-        f"covrr: {printable(str(ROOT))} cannot be written; results and stores go to"
+        f"covrr: {printable(str(ROOT))} {why}; results and stores go to"
         f" {printable(str(folder))} (set COVRR_RUNS to choose another folder)",
         file=sys.stderr,
     )
@@ -108,8 +132,6 @@ def runs_dir() -> Path:
 
 def _writable(folder: Path) -> bool:
     """Whether a folder of the checkout can be written, or made where there is none."""
-    if not notebooks_dir().is_dir():
-        return False  # no checkout: an installed package is no place for results
     return os.access(folder if folder.is_dir() else folder.parent, os.W_OK | os.X_OK)
 
 

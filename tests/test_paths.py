@@ -9,6 +9,8 @@ import platformdirs
 import pytest
 
 from covrr_utils import paths
+from covrr_utils.cli.ending import Code
+from covrr_utils.cli.main import main
 
 
 @pytest.fixture
@@ -40,7 +42,27 @@ def test_a_package_without_a_checkout_writes_to_the_users_folder(
     unset, monkeypatch, tmp_path, capsys
 ):
     monkeypatch.setattr(paths, "ROOT", tmp_path)  # as site-packages: no notebooks lie there
-    assert paths.runs_dir() == unset and str(unset) in capsys.readouterr().err
+    assert paths.runs_dir() == unset
+    said = capsys.readouterr().err
+    assert "is no checkout of the workbook" in said and str(unset) in said
+
+
+@pytest.mark.parametrize(
+    "command", ["run", "rerun", "benchmarks", "backbones", "check mini", "verify", "score"]
+)
+def test_a_package_without_a_checkout_says_what_is_not_with_it(
+    unset, monkeypatch, tmp_path, capsys, command
+):
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    assert main(command.split()) == Code.MISTAKE
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "not part of an installed package" in said
+    assert "`pip install -e .`" in said and "COVRR_ROOT" in said
+
+
+def test_a_package_without_a_checkout_lists_results_and_helps(unset, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    assert main(["results"]) == Code.DONE and main(["--help"]) == Code.DONE
 
 
 @pytest.mark.parametrize("variable", ["COVRR_RUNS", "COVRR_FIGURES"])

@@ -201,13 +201,17 @@ def test_make_lint_and_the_hooks_run_what_the_tests_run():
 
 def test_continuous_integration_does_what_the_readme_says():
     workflow = yaml.safe_load((paths.ROOT / ".github" / "workflows" / "ci.yml").read_text())
-    (job,) = workflow["jobs"].values()
+    job, pinning = workflow["jobs"]["test"], workflow["jobs"]["pins"]
     assert "make test" in [step.get("run") for step in job["steps"]]
+    assert "make pins" in [step.get("run") for step in pinning["steps"]]
     assert "make test" in (paths.ROOT / ".ci" / "run").read_text().splitlines()
     project = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["project"]
     oldest, *_, newest = job["strategy"]["matrix"]["python"]
     assert project["requires-python"] == f">={oldest}"
     assert f"Python {oldest} to {newest}" in (paths.ROOT / "README.md").read_text()
+    (resolved,) = re.findall(r"PYTHONS := (.*)", (paths.ROOT / "Makefile").read_text())
+    span = range(*(int(version.removeprefix("3.")) for version in (oldest, newest)))
+    assert resolved.split() == [*(f"3.{minor}" for minor in span), newest]
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -20,6 +21,8 @@ from covrr_utils.files import Locked, locked, say
 T = TypeVar("T")
 
 KERNEL = "ipykernel_launcher"  # the module that a kernel's process runs
+
+KERNEL_NAME = "python3"  # as the notebooks are committed
 
 
 def perform(job: Job, force: bool = False, threads: int | None = None) -> Execution:
@@ -84,7 +87,7 @@ def execute(
     if threads is not None:
         variables["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(threads))
     begun = time.perf_counter()
-    with _environment(**variables):
+    with _this_python() as kernel, _environment(**variables, **kernel):
         error = _in_thread(lambda: _papermill(source, beside, parameters))
     os.replace(beside, target)
     return Execution(notebook, target, time.perf_counter() - begun, error)
@@ -98,10 +101,10 @@ def _papermill(source: Path, target: Path, parameters: Mapping[str, object]) -> 
 
     try:
         papermill.execute_notebook(
-            str(source),
-            str(target),
+            _to_the_letter(source),
+            _to_the_letter(target),
             parameters=dict(parameters),
-            kernel_name="python3",
+            kernel_name=KERNEL_NAME,
             cwd=str(paths.notebooks_dir()),
             progress_bar=False,
             # else kernels write across the bar that they listen on localhost
@@ -115,6 +118,27 @@ def _papermill(source: Path, target: Path, parameters: Mapping[str, object]) -> 
             " fewer --workers take less"
         )
     return None
+
+
+def _to_the_letter(path: Path) -> str:
+    """A path as papermill takes it: braces are doubled, as it puts parameters into single ones."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
+@contextmanager
+def _this_python() -> Iterator[dict[str, str]]:
+    """Environment variables with which the kernel ``python3`` is this very Python, whatever kernel
+    of that name the user has, and reads neither settings nor history of the user's IPython.
+    """
+    from ipykernel.kernelspec import write_kernel_spec
+
+    with tempfile.TemporaryDirectory(prefix="covrr-kernel-", ignore_cleanup_errors=True) as folder:
+        write_kernel_spec(Path(folder, "kernels", KERNEL_NAME))
+        before = os.environ.get("JUPYTER_PATH")
+        yield {
+            "JUPYTER_PATH": os.pathsep.join(filter(None, [folder, before])),
+            "IPYTHONDIR": str(Path(folder, "ipython")),
+        }
 
 
 def _in_thread(work: Callable[[], T]) -> T:
