@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from covrr_utils.benchmarks.benchmark import Triplet
 from covrr_utils.experiments.results import Result
 from covrr_utils.experiments.run import Run
-from covrr_utils.judging.distractors import Gallery, asked_rows
+from covrr_utils.judging.kinds import FAILED, UNEXPLAINED, kind_of
 from covrr_utils.retrieval import metrics
 from covrr_utils.traces.matching import (
     STATED,
@@ -22,10 +21,6 @@ from covrr_utils.traces.matching import (
     stated_share,
 )
 from covrr_utils.traces.trace import SLOTS, ReasoningTrace
-
-FAILED = "failed"
-
-UNEXPLAINED = "unexplained"
 
 
 @dataclass(frozen=True)
@@ -43,7 +38,7 @@ class Diagnosis:
     first: str | None
     kind: str | None
     trace_wrong: tuple[str, ...] | None
-    said_wrong: tuple[str, ...] | None
+    description_wrong: tuple[str, ...] | None
     target_wrong: tuple[str, ...] | None
 
     @property
@@ -57,11 +52,11 @@ class Diagnosis:
         """
         if self.rank is None:
             return FAILED
-        if self.said_wrong is None or self.target_wrong is None:
+        if self.description_wrong is None or self.target_wrong is None:
             return UNEXPLAINED
         wrong = {
             "trace": self.trace_wrong,
-            "description": self.said_wrong,
+            "description": self.description_wrong,
             "gallery": self.target_wrong,
         }
         return next((stage for stage, slots in wrong.items() if slots), "embedding")
@@ -71,12 +66,12 @@ def diagnose(run: Run, result: Result) -> list[Diagnosis]:
     """One diagnosis per triplet, in the benchmark's order.
 
     What came first is named by the labelled distractors where it is one of them, else by what its
-    description says (`covrr_utils.judging.distractors`); ``failed`` where the triplet never got to
+    description says (`covrr_utils.judging.kinds`); ``failed`` where the triplet never got to
     a ranking, ``unexplained`` where there is no gold trace to tell by.
     """
     queries = run.queries(result.strategy)
     texts = {video: described.text for video, described in run.gallery().items()}
-    found = []
+    diagnoses = []
     for triplet, row in zip(run.benchmark.triplets, result.queries, strict=True):
         query = queries.get(triplet.id)
         first = next((video for video in row["top"] if video != triplet.target), None)
@@ -87,7 +82,7 @@ def diagnose(run: Run, result: Result) -> list[Diagnosis]:
             if row["rank"] is None
             else kind_of(triplet, first, texts)
         )
-        found.append(
+        diagnoses.append(
             Diagnosis(
                 triplet.id,
                 row["rank"],
@@ -111,27 +106,7 @@ def diagnose(run: Run, result: Result) -> list[Diagnosis]:
                 ),
             )
         )
-    return found
-
-
-def kind_of(triplet: Triplet, video: str | None, texts: Mapping[str, str]) -> str:
-    """What a gallery video is to a triplet: the labelled kind, else the one its description speaks
-    for, else ``unexplained``.
-    """
-    if labelled := [kind for kind, videos in triplet.distractors.items() if video in videos]:
-        return labelled[0]
-    if (
-        triplet.gold_trace is None
-        or not triplet.gold_trace.rows()
-        or video is None
-        or video not in texts
-    ):
-        return UNEXPLAINED
-    return str(
-        Gallery({video: texts[video]}).kinds(
-            triplet.gold_trace, asked_rows(triplet.gold_trace, triplet.edit)
-        )[0][0]
-    )
+    return diagnoses
 
 
 def wrong_in_trace(trace: ReasoningTrace, gold: ReasoningTrace) -> tuple[str, ...]:
@@ -182,7 +157,7 @@ def wrong_slots(diagnoses: Sequence[Diagnosis]) -> pd.DataFrame:
         for name, hit in (("hits", True), ("misses", False)):
             for where in ("trace", "description"):
                 wrong = [
-                    d.trace_wrong if where == "trace" else d.said_wrong
+                    d.trace_wrong if where == "trace" else d.description_wrong
                     for d in diagnoses
                     if d.hit == hit
                 ]

@@ -21,15 +21,9 @@ from covrr_utils.experiments.results import Result
 from covrr_utils.experiments.run import Run
 from covrr_utils.experiments.stored import DescribedQuery
 from covrr_utils.files import write_atomically
-from covrr_utils.judging.diagnostics import (
-    FAILED,
-    UNEXPLAINED,
-    Diagnosis,
-    diagnose,
-    kind_of,
-    misses_by_kind,
-)
+from covrr_utils.judging.diagnostics import Diagnosis, diagnose, misses_by_kind
 from covrr_utils.judging.judges import SlotsJudge, Verdict
+from covrr_utils.judging.kinds import UNEXPLAINED, kind_of, meaning
 from covrr_utils.judging.scoring import SCALE, Score, cases, judged, summary
 from covrr_utils.traces.matching import canonical_pairs, slot_sentences
 from covrr_utils.traces.reading import read_trace_text
@@ -40,20 +34,6 @@ from covrr_utils.video.decoder import read_clip
 FRAMES, HEIGHT, QUALITY, SHOWN = 3, 80, 70, 5
 
 HIT = "hit"
-
-MEANINGS = {
-    "literal": "(the edit taken at its word, without its after-effects)",
-    "effect_only": "(the after-effects, without what was asked)",
-    "partial": "(some of the changes)",
-    "other_object": "(right, but of another object)",
-    "near": "(one value differs)",
-    "twin": "(described just like the target)",
-    "unchanged": "(described like the reference)",
-    "same_object": "(the right object, several values differ)",
-    "unrelated": "(another object, several values differ)",
-    FAILED: "(never ranked: see the cause)",
-    UNEXPLAINED: "(no gold trace to tell by)",
-}
 
 
 def write_failure_page(
@@ -78,7 +58,7 @@ def write_failure_page(
     videos = [
         video
         for item in items
-        for video in (item["reference"], item["target"], *(found["id"] for found in item["top"]))
+        for video in (item["reference"], item["target"], *(result["id"] for result in item["top"]))
     ]
     images, absent, aspect = _strips(run, dict.fromkeys(videos))
     classes = {
@@ -103,7 +83,7 @@ def write_failure_page(
         ),
         facts=_fact_sheet(result, score),
         kinds=misses_by_kind(diagnoses).to_dict("records"),
-        meanings=MEANINGS,
+        meaning=meaning,
         images={classes[video]: uri for video, uri in images.items()},
         classes=classes,
         absent=absent,
@@ -174,7 +154,7 @@ def _item(
         "verdict": _verdict(diagnosis),
         "trace": _side_by_side(written, triplet.gold_trace) if written else None,
         "repairs": _repairs(query),
-        "description": (_sentences(query.text, diagnosis.said_wrong) if query else None),
+        "description": _sentences(query.text, diagnosis.description_wrong) if query else None,
         "target_text": (
             _sentences(texts[triplet.target], diagnosis.target_wrong)
             if triplet.target is not None and triplet.target in texts
@@ -202,10 +182,10 @@ def _verdict(diagnosis: Diagnosis) -> str:
             if diagnosis.trace_wrong
             else "Trace right."
         )
-    if diagnosis.said_wrong is not None:
+    if diagnosis.description_wrong is not None:
         parts.append(
-            f"Description wrong in {', '.join(diagnosis.said_wrong)}."
-            if diagnosis.said_wrong
+            f"Description wrong in {', '.join(diagnosis.description_wrong)}."
+            if diagnosis.description_wrong
             else "Description right."
         )
     if diagnosis.target_wrong:

@@ -2,14 +2,12 @@
 nothing but a seed.
 
 Two splits, ``test`` and ``val``, each with its own videos, triplets and declared gallery. Labels
-have the layout of the real CoVR-R file, with our own fields beside it. Every triplet brings its
-hard distractors into the gallery:
+have the layout of the real CoVR-R file, with our own fields beside it. Every triplet brings
+three hard distractors into the gallery (`covrr_utils.judging.kinds` says what the kinds mean):
 
-- ``literal``: the edit taken at its word, without its after-effects
-- ``effect_only``: the after-effects, without what the edit itself asks for
-- ``other_object``: the target's scene with another object
-- ``near``: the target with one other attribute changed (fills up to three where an explicit edit
-  has no after-effects)
+- an implicit edit: ``literal``, ``effect_only`` and ``other_object``
+- an explicit edit, whose own words tell the target: ``other_object`` and two ``near``
+- in place of one that would show what the reference, the target or another shows: ``near``
 """
 
 from __future__ import annotations
