@@ -24,6 +24,10 @@ test: $(VENV)/installed  ## all tests, every notebook among them
 lab: $(VENV)/installed  ## JupyterLab on the notebooks, with the kernel of .venv before any other
 	JUPYTER_PATH="$$(pwd -P)/$(VENV)/share/jupyter:$$JUPYTER_PATH" $(BIN)/jupyter lab notebooks
 
+book: $(VENV)/installed  ## chapters, guides and reference as a site in book/; a warning is an error
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs . book
+	@echo "the book begins at book/docs/index.html"
+
 lint: $(VENV)/installed  ## form: style, layout, direction of imports, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

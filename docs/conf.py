@@ -1,0 +1,49 @@
+"""Configuration of the book: chapters, guides and the package's reference as one site.
+
+The root of the repository is the source folder, so that links between chapters, guides and the
+README lead to the same place in the book as in the repository. Chapters are shown with the outputs
+that are committed; nothing is executed.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
+
+from covrr_utils import __version__  # noqa: E402
+
+project = "The CoVR-R Workbook"
+author = "The CoVR-R Workbook"
+copyright = "the authors of the CoVR-R Workbook; Apache-2.0"
+version = release = __version__
+language = "en"
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",
+    "sphinx_copybutton",
+    "reference",
+]
+
+root_doc = "docs/index"
+include_patterns = ["*.md", "docs/**.md", "notebooks/**.ipynb", "data/**.md"]
+exclude_patterns = ["**/.ipynb_checkpoints"]
+default_role = "py:obj"
+
+nb_execution_mode = "off"
+nb_merge_streams = True
+myst_enable_extensions = ["amsmath", "dollarmath", "deflist"]
+myst_heading_anchors = 3
+
+autodoc_default_options = {"members": True, "member-order": "bysource"}
+autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
+
+html_theme = "furo"
+html_title = "CoVR-R Workbook"
+html_static_path = ["_static"]
+html_css_files = ["book.css"]
+html_copy_source = False
+copybutton_prompt_text = r"    \$ |\$ "

@@ -1,0 +1,55 @@
+"""The book: chapters, guides and the package's reference as one site, without a warning."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from covrr_utils import paths
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory) -> Path:
+    """The site, built as `make book` builds it: every warning is an error."""
+    folder = tmp_path_factory.mktemp("book")
+    made = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "-c", "docs"]
+        + [".", str(folder)],
+        cwd=paths.ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert made.returncode == 0, made.stderr[-3000:]
+    return folder
+
+
+def test_every_chapter_guide_and_module_is_in_the_book(book):
+    for path in [*paths.notebooks_dir().rglob("*.ipynb"), *(paths.ROOT / "docs").glob("*.md")]:
+        if ".ipynb_checkpoints" not in path.parts:
+            assert (book / path.relative_to(paths.ROOT).with_suffix(".html")).exists(), path.name
+    reference = "".join(page.read_text() for page in (book / "docs" / "api").glob("*.html"))
+    for path in (paths.ROOT / "covrr_utils").rglob("*.py"):
+        name = ".".join(path.relative_to(paths.ROOT).with_suffix("").parts)
+        if path.stem not in ("__init__", "__main__"):
+            assert f'id="module-{name}"' in reference, name
+
+
+def test_links_and_pictures_of_the_book_work_from_disk(book):
+    """Every address inside the book leads to a file of it; nothing is loaded from elsewhere."""
+    for page in book.rglob("*.html"):
+        html = page.read_text()
+        for target in re.findall(r'(?:href|src)="([^"#?]+)', html):
+            if not re.match(r"(https?|mailto|data):", target):
+                assert (page.parent / target).exists(), (page.name, target)
+        assert not re.search(r'<(?:script|link|img)[^>]*(?:src|href)="https?://', html), page.name
+
+
+def test_formulas_are_typeset_without_a_network(book):
+    assert (book / "_static" / "mathjax" / "tex-chtml.js").exists()
+    for page in book.rglob("*.html"):
+        html = page.read_text()
+        if re.search(r'class="math ', html):
+            (script,) = re.findall(r'src="([^"?]*mathjax[^"?]*)', html)
+            assert (page.parent / script).exists(), page.name
