@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from covrr_utils.traces.trace import ARROW, SLOTS, ReasoningTrace
 
@@ -156,6 +156,21 @@ def stems(text: str) -> tuple[str, ...]:
     """
     words = (word.replace("−", "-") for word in _WORD.findall(text.casefold()))
     return tuple(word.removesuffix(_ending(word)) for word in words if word not in _EMPTY)
+
+
+def words_among(text: str, wanted: Collection[str]) -> list[tuple[str, bool]]:
+    """The text cut into pieces, each with whether it is a word whose stem is ``wanted``; joined,
+    they are the text.
+
+    >>> words_among("It rolls fast.", {"roll"})
+    [('It ', False), ('rolls', True), (' fast.', False)]
+    """
+    pieces, start = [], 0
+    for match in _WORD.finditer(text):
+        if set(stems(match.group())) & set(wanted):
+            pieces += [(text[start : match.start()], False), (match.group(), True)]
+            start = match.end()
+    return [(piece, among) for piece, among in [*pieces, (text[start:], False)] if piece]
 
 
 def _ending(word: str) -> str:

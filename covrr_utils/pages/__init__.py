@@ -1,0 +1,1 @@
+"""HTML pages in one file, which open from disk: their cards, their moving pictures, their style."""
