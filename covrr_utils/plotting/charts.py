@@ -1,5 +1,5 @@
-"""Measured numbers as charts: every point with its interval, what was published always in a panel
-of its own.
+"""Measured numbers as charts: every point where it was measured, with its interval; what was
+published always in a panel of its own.
 """
 
 from __future__ import annotations
@@ -9,38 +9,78 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.typing import ColorType
-from numpy.typing import ArrayLike
 
-from covrr_utils.plotting.style import PALETTE, QUIET
+from covrr_utils.plotting.lettering import empty_figure, names, plain_text, wrapped
+from covrr_utils.plotting.marks import (
+    NOTHING,
+    colour_of,
+    errors,
+    headed,
+    label_points,
+    legend,
+    marker_of,
+    points,
+)
+from covrr_utils.plotting.style import QUIET
 from covrr_utils.plotting.tables import KIND
 
-MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 
-
-def points(
-    axis: plt.Axes,
-    table: pd.DataFrame,
-    at: ArrayLike,
-    colour: ColorType,
-    marker: str = "o",
-    label: str | None = None,
-    size: float = 6,
-    of: str = "recall",
-) -> None:
-    """Points of the column ``of`` with horizontal intervals (low, high) at the heights ``at``."""
-    errors = np.clip([table[of] - table["low"], table["high"] - table[of]], 0, None)
-    axis.errorbar(
-        table[of],
-        at,
-        xerr=errors,
-        fmt=marker,
-        color=colour,
-        ms=size,
-        capsize=2.5,
-        lw=1.2,
-        label=label,
+def recall_bars(
+    results: Sequence[dict], label: str, title: str, ks: Sequence[str] = ("1", "5", "10")
+) -> tuple[plt.Figure, pd.DataFrame]:
+    """Grouped bars of recall in percent with 95% intervals; one group per K, one colour per value
+    of ``label``. Also the table behind it.
+    """
+    table = pd.DataFrame(
+        [
+            {
+                label: r[label],
+                "K": k,
+                "recall": 100 * r["recall"][k],
+                "low": 100 * r["interval"][k][0],
+                "high": 100 * r["interval"][k][1],
+                "n": r["triplets"],
+                "kind": r["kind"],
+            }
+            for r in results
+            for k in ks
+        ]
     )
+    if table.empty:
+        return empty_figure(title, NOTHING), table
+    width = 1.6 + 1.1 * len(ks) * max(2, len(results)) / 2
+    figure, axis = plt.subplots(figsize=(width, 3.4), layout="constrained")
+    step = 0.8 / len(results)
+    handles = []
+    for number in range(len(results)):
+        part = table.iloc[number * len(ks) : (number + 1) * len(ks)]
+        at = np.arange(len(ks)) + step * (number - (len(results) - 1) / 2)
+        handles.append(
+            axis.bar(
+                at,
+                part["recall"],
+                0.92 * step,
+                yerr=errors(part, "recall", "low", "high"),
+                capsize=3,
+                color=colour_of(number),
+                error_kw={"lw": 1},
+            )
+        )
+        for x, value, high in zip(at, part["recall"], part["high"]):
+            axis.text(x, high + 1.5, f"{value:.1f}", ha="center", fontsize=8)
+    axis.set(
+        xticks=range(len(ks)), xticklabels=[f"R@{k}" for k in ks], ylabel="recall, %", ylim=(0, 112)
+    )
+    headed(axis, title, width)
+    axis.grid(axis="x", visible=False)
+    legend(
+        axis,
+        handles,
+        [result[label] for result in results],
+        bbox_to_anchor=(0.0, 1.0),
+        ncols=min(len(results), 3),
+    ).set_in_layout(False)
+    return plain_text(figure), table
 
 
 def forest(
@@ -56,6 +96,9 @@ def forest(
     ``paper`` (name, recall) goes into a panel of its own: the two kinds of number have no common
     scale.
     """
+    if table.empty:
+        return empty_figure(title, NOTHING)
+    table = table.reset_index(drop=True)
     height = 0.9 + 0.27 * max(len(table), 0 if paper is None else len(paper))
     widths = [1] if paper is None else [1.9, 1]
     size = (7.2 if paper is None else 10.4, height)
@@ -63,27 +106,21 @@ def forest(
         1, len(widths), figsize=size, width_ratios=widths, squeeze=False, layout="constrained"
     )
     axis = axes[0, 0]
-    names = table[groups].drop_duplicates().tolist() if groups else [None]
-    for number, name in enumerate(names):
+    series = table[groups].drop_duplicates().tolist() if groups else [None]
+    handles = []
+    for number, name in enumerate(series):
         part = table if name is None else table[table[groups] == name]
-        points(
-            axis,
-            part,
-            [-list(table.index).index(i) for i in part.index],
-            PALETTE[number % len(PALETTE)],
-            MARKERS[number % len(MARKERS)],
-            name,
-        )
+        handles.append(points(axis, part, -part.index.to_numpy(), number))
     axis.set(
         yticks=-np.arange(len(table)),
-        yticklabels=table["name"],
+        yticklabels=names(table["name"]),
         ylim=(-len(table) + 0.4, 0.6),
         xlabel=f"R@{k}, % (95 % interval)",
-        title=title,
     )
+    headed(axis, title, 0.6 * size[0])
     axis.set_xlim(left=min(0, axis.get_xlim()[0]))
     if groups:
-        axis.legend(loc="lower left", bbox_to_anchor=(1.0, 0.0), frameon=False)
+        legend(axis, handles, series, loc="lower left", bbox_to_anchor=(1.0, 0.0))
     if paper is not None:
         other = axes[0, 1]
         other.plot(paper["recall"], -np.arange(len(paper)), "o", color=QUIET, ms=7)
@@ -98,79 +135,75 @@ def forest(
             )
         other.set(
             yticks=-np.arange(len(paper)),
-            yticklabels=paper["name"],
+            yticklabels=names(paper["name"]),
             ylim=(-len(paper) + 0.4, 0.6),
-            xlim=(0, 1.25 * paper["recall"].max()),
+            xlim=(0, 1.25 * paper["recall"].max() if len(paper) else 1),
             xlabel=f"R@{k}, %",
             title=KIND,
         )
-    return figure
+    return plain_text(figure)
 
 
 def by_tag(table: pd.DataFrame, title: str, k: int = 1) -> plt.Figure:
     """Recall by tag (groups of lines) and name (colours and markers), with intervals."""
-    tags, names = table["tag"].drop_duplicates().tolist(), table["name"].drop_duplicates().tolist()
+    if table.empty:
+        return empty_figure(title, NOTHING)
+    tags, series = table["tag"].drop_duplicates().tolist(), table["name"].drop_duplicates().tolist()
     figure, axis = plt.subplots(
-        figsize=(8.2, 0.8 + 0.2 * len(tags) * (len(names) + 1)), layout="constrained"
+        figsize=(8.2, 0.8 + 0.2 * len(tags) * (len(series) + 1)), layout="constrained"
     )
-    step = 0.8 / len(names)
-    for number, name in enumerate(names):
+    step = 0.8 / len(series)
+    handles = []
+    for number, name in enumerate(series):
         part = table[table["name"] == name]
-        at = [-tags.index(tag) - step * (number - (len(names) - 1) / 2) for tag in part["tag"]]
-        points(
-            axis, part, at, PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)], name, 5
-        )
+        at = [-tags.index(tag) - step * (number - (len(series) - 1) / 2) for tag in part["tag"]]
+        handles.append(points(axis, part, at, number, 5))
     counts = table.groupby("tag")["n"].first()
     axis.set(
         yticks=-np.arange(len(tags)),
-        yticklabels=[f"{tag} ({counts[tag]})" for tag in tags],
+        yticklabels=names(f"{tag} ({counts[tag]})" for tag in tags),
         xlabel=f"R@{k}, % (95 % interval)",
-        title=title,
     )
+    headed(axis, title, 5.5)
     axis.set_xlim(left=0)
     for boundary in range(len(tags) - 1):
         axis.axhline(-boundary - 0.5, color="0.85", lw=0.8)
     axis.grid(axis="y", visible=False)
-    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
-    return figure
+    legend(axis, handles, series)
+    return plain_text(figure)
 
 
 def gain_and_cost(table: pd.DataFrame, title: str) -> plt.Figure:
     """Recall at 1 with interval over the tokens written per query: columns name, recall, low, high,
-    tokens.
-
-    A point that would cover an earlier one stands a little to its right.
+    tokens. Every point stands where it was measured; names beside points are moved apart.
     """
-    figure, axis = plt.subplots(figsize=(6.6, 3.6), layout="constrained")
-    errors = np.clip([table["recall"] - table["low"], table["high"] - table["recall"]], 0, None)
-    near = 0.025 * table["tokens"].max()
-    for number, row in table.reset_index(drop=True).iterrows():
-        before = table.iloc[:number]
-        covered = (
-            (abs(before["tokens"] - row["tokens"]) < near)
-            & (before["low"] <= row["high"])
-            & (row["low"] <= before["high"])
-        )
+    if table.empty:
+        return empty_figure(title, NOTHING)
+    measured = table.dropna(subset=["recall", "tokens"]).reset_index(drop=True)
+    if measured.empty:
+        return empty_figure(title, "There is nothing to draw: no tokens were counted.")
+    figure, axis = plt.subplots(figsize=(7.2, 3.8), layout="constrained")
+    lengths = errors(measured, "recall", "low", "high")
+    for number, row in measured.iterrows():
         axis.errorbar(
-            row["tokens"] + near * covered.sum(),
+            row["tokens"],
             row["recall"],
-            yerr=errors[:, number, None],
-            fmt=MARKERS[number % len(MARKERS)],
-            color=PALETTE[number % len(PALETTE)],
+            yerr=lengths[:, number, None],
+            fmt=marker_of(number),
+            color=colour_of(number),
             ms=7,
             capsize=3,
             lw=1.2,
-            label=row["name"],
         )
     axis.set(
         xlabel="tokens written per query",
         ylabel="R@1, % (95 % interval)",
-        title=title,
         ylim=(0, None),
-        xlim=(0, None),
+        xlim=(0, 1.35 * max(measured["tokens"].max(), 1)),
     )
-    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
-    return figure
+    headed(axis, title, 6.0)
+    label_points(figure, axis, measured["tokens"], measured["recall"], measured["name"])
+    return plain_text(figure)
 
 
 def scaling(
@@ -186,35 +219,34 @@ def scaling(
     in it. ``paper``: columns ``name``, ``size`` (in 10^9 parameters as named), ``recall``.
     """
     count = len(panels) + (paper is not None)
+    if table.empty or not count:
+        return empty_figure(title, NOTHING)
     figure, axes = plt.subplots(
         1, count, figsize=(4 * count, 3.6), squeeze=False, layout="constrained"
     )
     for axis, (label, measures) in zip(axes[0], panels.items()):
-        for number, (measure, marker) in enumerate(zip(measures, "osD^v")):
-            errors = None
-            if f"{measure} low" in table:
-                errors = np.clip(
-                    [
-                        table[measure] - table[f"{measure} low"],
-                        table[f"{measure} high"] - table[measure],
-                    ],
-                    0,
-                    None,
-                )
+        handles = [
             axis.errorbar(
                 table["parameters"],
                 table[measure],
-                yerr=errors,
-                fmt=f"{marker}-",
-                color=PALETTE[number],
+                yerr=(
+                    errors(table, measure, f"{measure} low", f"{measure} high")
+                    if f"{measure} low" in table
+                    else None
+                ),
+                fmt=f"{marker_of(number)}-",
+                color=colour_of(number),
                 capsize=3,
                 lw=1.2,
-                label=measure,
             )
+            for number, measure in enumerate(measures)
+        ]
         if len(measures) > 1:
-            axis.legend(ncols=(len(measures) + 1) // 2)
+            beneath = {"loc": "best", "bbox_to_anchor": None, "frameon": True}
+            legend(axis, handles, measures, ncols=(len(measures) + 1) // 2, **beneath)
         ends = table["parameters"].min() / 1.6, table["parameters"].max() * 1.6
-        axis.set(xscale="log", xlabel="parameters", ylabel=label, title=title, xlim=ends)
+        axis.set(xscale="log", xlabel="parameters", ylabel=wrapped(label, 40), xlim=ends)
+        headed(axis, title, 3.6)
         axis.set_xticks(
             table["parameters"], [f"{value / 1e6:.1f} M" for value in table["parameters"]]
         )
@@ -241,4 +273,4 @@ def scaling(
         )
         axis.set_xticks(paper["size"], [f"{value:g} B" for value in paper["size"]])
         axis.minorticks_off()
-    return figure
+    return plain_text(figure)

@@ -4,19 +4,20 @@ two paths meet.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.typing import ColorType
 
 from covrr_utils.benchmarks.benchmark import Triplet
-from covrr_utils.plotting.pictures import middle, show_image
+from covrr_utils.plotting.lettering import empty_figure, plain_text, wrapped
+from covrr_utils.plotting.panels import grid, middle, room, seen, show_image, tallness, titled
 from covrr_utils.plotting.style import HIT, PALETTE, REFERENCE
 from covrr_utils.traces.trace import SLOTS, ReasoningTrace, split_assertion
-from covrr_utils.video.clips import Clip
+from covrr_utils.video.clips import Clip, ClipError
 
 CHANGED, KEPT = (0.75, 0.25, 0.0), "0.35"
 
@@ -30,54 +31,37 @@ def query_figure(
     """Fig. 1: per row the reference, the edit, four candidates with the right one boxed, and the
     reasoning: what changes.
 
-    ``candidates``: four gallery videos per triplet, its target among them, in the order in which
-    they are drawn.
+    ``candidates``: at most four gallery videos per triplet, its target among them, in the order in
+    which they are drawn; a place stays empty where there are fewer.
     """
-    figure, axes = plt.subplots(
-        len(triplets),
-        7,
-        figsize=(13.2, 1.72 * len(triplets) + 0.3),
-        width_ratios=[1, 1, 1, 1, 1, 1, 1.75],
-        squeeze=False,
-        layout="constrained",
-    )
-    for line, triplet, videos, trace in zip(axes, triplets, candidates, reasoning, strict=True):
-        show_image(line[0], middle(clip_of(triplet.reference)), "", REFERENCE)
-        _words(line[1], f"“{triplet.edit}”", 16, size=11, weight="bold")
-        line[1].set_box_aspect(1)
-        for place, video in enumerate(videos):
-            show_image(
-                line[2 + place],
-                middle(clip_of(video)),
-                "",
-                HIT if video == triplet.target else None,
-                width=5,
-            )
+    if not triplets:
+        return empty_figure("", "There is no triplet to show.")
+    rows = list(zip(triplets, candidates, reasoning, strict=True))
+    clips = {
+        video: seen(clip_of, video)
+        for triplet, videos, _ in rows
+        for video in (triplet.reference, *videos)
+    }
+    side = 1.6
+    height = side * tallness(list(clips.values()))
+    widths = [*[side] * 6, 1.75 * side]
+    figure, axes = grid(len(rows), widths, height, 0.05, 0.05, head=room(1, 10))
+    for line, (triplet, videos, trace) in zip(axes, rows):
+        show_image(line[0], middle(clips[triplet.reference]), "", REFERENCE)
+        _words(line[1], wrapped(f"“{triplet.edit}”", 16, lines=6), 0.5, size=11, weight="bold")
+        for axis, video in zip(line[2:6], videos):
+            right = HIT if video == triplet.target else None
+            show_image(axis, middle(clips[video]), "", right, width=5)
         changes = [
-            f"{slot}: {before} → {after}" for slot, before, after in trace.rows() if before != after
+            wrapped(f"{slot}: {before} → {after}", 34)
+            for slot, before, after in trace.rows()
+            if before != after
         ]
-        _words(
-            line[-1],
-            "\n".join(textwrap.fill(change, 34, subsequent_indent="   ") for change in changes),
-            None,
-            size=9,
-        )
-    for axis in axes[:, -1]:
-        axis.set_box_aspect(1 / 1.75)  # as high as the pictures
-    for axis, title in zip(
-        axes[0],
-        [
-            "input video",
-            "edit",
-            "candidate 1",
-            "candidate 2",
-            "candidate 3",
-            "candidate 4",
-            "reasoning: what changes",
-        ],
-    ):
+        _words(line[-1], "\n".join(changes[:5]), 0.02, size=9)
+    heads = ["input video", "edit", *(f"candidate {n}" for n in range(1, 5))]
+    for axis, title in zip(axes[0], [*heads, "reasoning: what changes"]):
         axis.set_title(title, fontsize=10, color="0.1")
-    return figure
+    return plain_text(figure)
 
 
 def trace_figure(
@@ -86,34 +70,35 @@ def trace_figure(
     """Fig. 2: sample triplets, frames before and after the edit, with the structured trace; what
     changes is coloured.
     """
-    figure, axes = plt.subplots(
-        len(triplets),
-        2 * frames + 1,
-        figsize=(13.2, 1.85 * len(triplets) + 0.2),
-        width_ratios=[1] * (2 * frames) + [2.6],
-        squeeze=False,
-        layout="constrained",
-    )
-    for line, triplet in zip(axes, triplets):
-        # wider than a frame: kept out of the layout, its height given to the names
-        edit = textwrap.wrap(f"“{triplet.edit}”", 20 * (frames - 1))
-        target, trace = _whole(triplet)
+    if not triplets:
+        return empty_figure("", "There is no triplet with a gold trace to show.")
+    whole = [_whole(triplet) for triplet in triplets]
+    clips = {
+        video: seen(clip_of, video)
+        for triplet, (target, _) in zip(triplets, whole)
+        for video in (triplet.reference, target)
+    }
+    side = 1.45
+    names = [f"“{triplet.edit}”" for triplet in triplets]
+    edits, above = titled(names, side * 2 * frames, 10)
+    widths = [*[side] * (2 * frames), 2.6 * side]
+    height = side * tallness(list(clips.values()))
+    figure, axes = grid(len(triplets), widths, height, above, room(1, 9))
+    for line, triplet, edit, (target, trace) in zip(axes, triplets, edits, whole):
+        line[0].set_title(edit, loc="left", fontsize=10, color="0.1")
         for half, (video, colour, name) in enumerate(
             ((triplet.reference, REFERENCE, "reference"), (target, HIT, "target"))
         ):
-            clip = clip_of(video)
-            for place in range(frames):
-                shown = clip.frames[round(place * (len(clip.frames) - 1) / (frames - 1))]
-                show_image(line[half * frames + place], shown, "", colour, width=2.5)
-            line[half * frames].set_title(
-                "\n" * (len(edit) - 1) + name, loc="left", fontsize=9.5, color=colour
-            )
-        line[1].set_title("\n".join(edit), loc="left", fontsize=9.5, color="0.1").set_in_layout(
-            False
-        )
+            clip, first = clips[video], half * frames
+            if isinstance(clip, ClipError):
+                show_image(line[first], clip, "", colour, width=2.5)
+            else:
+                picks = np.linspace(0, len(clip.frames) - 1, frames).round().astype(int)
+                for place, pick in enumerate(picks):
+                    show_image(line[first + place], clip.frames[pick], "", colour, width=2.5)
+            line[first].set_xlabel(name, loc="left", fontsize=9, color=colour)
         _trace(line[-1], trace)
-        line[-1].set_box_aspect(1 / 2.6)
-    return figure
+    return plain_text(figure)
 
 
 def _whole(triplet: Triplet) -> tuple[str, ReasoningTrace]:
@@ -123,14 +108,12 @@ def _whole(triplet: Triplet) -> tuple[str, ReasoningTrace]:
     return triplet.target, triplet.gold_trace
 
 
-def _words(axis: plt.Axes, text: str, width: int | None, size: float, **style: Any) -> None:
-    axis.axis("off")
-    shown = textwrap.fill(text, width) if width else text
+def _words(axis: plt.Axes, text: str, at: float, size: float, **style: Any) -> None:
     axis.text(
-        0.5 if width else 0.02,
+        at,
         0.5,
-        shown,
-        ha="center" if width else "left",
+        text,
+        ha="center" if at == 0.5 else "left",
         va="center",
         fontsize=size,
         transform=axis.transAxes,
@@ -140,32 +123,19 @@ def _words(axis: plt.Axes, text: str, width: int | None, size: float, **style: A
 
 def _trace(axis: plt.Axes, trace: ReasoningTrace) -> None:
     """Slot by slot: what stays in grey, what changes in colour with its arrow."""
-    axis.axis("off")
     rows = [(slot, item) for slot in SLOTS for item in getattr(trace, slot)]
     for place, (slot, item) in enumerate(rows):
         before, after = split_assertion(item)
-        at = 0.97 - place * 0.94 / max(len(rows) - 1, 1)
-        axis.text(
-            0.02,
-            at,
-            slot if place == 0 or rows[place - 1][0] != slot else "",
-            fontsize=9,
-            va="center",
-            color="0.1",
-            transform=axis.transAxes,
-        )
         changed = before != after
-        text = f"{before} → {after}" if changed else before
-        axis.text(
-            0.27,
-            at,
-            text,
-            fontsize=9,
-            va="center",
-            color=CHANGED if changed else KEPT,
-            transform=axis.transAxes,
-            weight="bold" if changed else "normal",
-        )
+        at = 0.97 - place * 0.94 / max(len(rows) - 1, 1)
+        name = slot if place == 0 or rows[place - 1][0] != slot else ""
+        text = wrapped(f"{before} → {after}" if changed else before, 36, lines=1)
+        colour, weight = (CHANGED, "bold") if changed else (KEPT, "normal")
+        for left, shown, look in (
+            (0.02, name, {"color": "0.1"}),
+            (0.27, text, {"color": colour, "weight": weight}),
+        ):
+            axis.text(left, at, shown, fontsize=9, va="center", transform=axis.transAxes, **look)
 
 
 # left edge and width of the boxes of both paths
@@ -237,7 +207,7 @@ def two_paths() -> plt.Figure:
         fontsize=9,
         color="0.4",
     )
-    return figure
+    return plain_text(figure)
 
 
 def _box(

@@ -13,86 +13,86 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.patches import Rectangle
-from matplotlib.typing import ColorType
 
-from covrr_utils.plotting.style import HIT, MISS, PALETTE, QUIET, REFERENCE
+from covrr_utils.plotting.lettering import (
+    cells,
+    columns,
+    empty_figure,
+    plain_text,
+    readable,
+    wrapped,
+)
+from covrr_utils.plotting.panels import (
+    NOTE,
+    TITLE,
+    Seen,
+    grid,
+    middle,
+    pair,
+    room,
+    seen,
+    show_image,
+    tallness,
+    titled,
+)
+from covrr_utils.plotting.style import HIT, MISS, REFERENCE
 from covrr_utils.traces.trace import ReasoningTrace
-from covrr_utils.video.clips import Clip
-
-
-def show_image(
-    axis: plt.Axes,
-    image: np.ndarray,
-    title: str = "",
-    colour: ColorType | None = None,
-    width: float = 4,
-) -> None:
-    """One picture without ticks, with an optional coloured frame."""
-    axis.imshow(image)
-    axis.set(xticks=[], yticks=[])
-    axis.grid(False)
-    for spine in axis.spines.values():
-        spine.set(visible=colour is not None, color=colour or QUIET, linewidth=width)
-    if title:
-        axis.set_title(title, fontsize=9, color=colour or "0.15")
-
-
-def middle(clip: Clip) -> np.ndarray:
-    """The clip's middle frame (H, W, 3)."""
-    return clip.frames[len(clip.frames) // 2]
+from covrr_utils.video.clips import Clip, ClipError
 
 
 def contact_sheet(
-    clips: Sequence[Clip], titles: Sequence[str], frames: int = 8, colours: Sequence | None = None
+    clips: Sequence[Seen], titles: Sequence[str], frames: int = 8, colours: Sequence | None = None
 ) -> plt.Figure:
-    """One row per clip: ``frames`` evenly spread frames, timestamps on the first row, the title
-    above each row.
+    """One row per clip: at most ``frames`` evenly spread frames, timestamps below the last row, the
+    title above each row.
     """
-    figure, axes = plt.subplots(
-        len(clips),
-        frames,
-        figsize=(1.25 * frames, 1.52 * len(clips)),
-        squeeze=False,
-        layout="constrained",
-    )
-    for row, (clip, title) in enumerate(zip(clips, titles, strict=True)):
-        picks = np.linspace(0, len(clip.frames) - 1, frames).round().astype(int)
-        for column, pick in enumerate(picks):
-            axis = axes[row, column]
-            show_image(axis, clip.frames[pick], colour=colours[row] if colours else None, width=2.5)
+    if not clips:
+        return empty_figure("", "There is no clip to show.")
+    frames = min(frames, max(len(c.frames) if isinstance(c, Clip) else 1 for c in clips))
+    side = 1.2
+    shown, above = titled(titles, max(frames * side, 4.0))
+    figure, axes = grid(len(clips), [side] * frames, side * tallness(clips), above, room(1, NOTE))
+    for row, (clip, title) in enumerate(zip(clips, shown, strict=True)):
+        colour = colours[row] if colours else None
+        axes[row, 0].set_title(title, loc="left", fontsize=TITLE, color=colour or "0.1")
+        if isinstance(clip, ClipError):
+            show_image(axes[row, 0], clip, colour=colour, width=2.5)
+            continue
+        count = min(frames, len(clip.frames))
+        picks = np.linspace(0, len(clip.frames) - 1, count).round().astype(int)
+        for axis, pick in zip(axes[row], picks):
+            show_image(axis, clip.frames[pick], colour=colour, width=2.5)
             if row == len(clips) - 1:
-                axis.set_xlabel(f"{clip.times[pick]:.1f} s", fontsize=8)
-        axes[row, 0].set_title(
-            title, loc="left", fontsize=9.5, color=colours[row] if colours else "0.1"
-        )
-    return figure
+                axis.set_xlabel(f"{clip.times[pick]:.1f} s", fontsize=NOTE)
+    return plain_text(figure)
 
 
 def triplet_figure(
-    reference: Clip,
+    reference: Seen,
     edit: str,
-    target: Clip,
-    distractors: Mapping[str, Clip],
+    target: Seen,
+    distractors: Mapping[str, Seen],
     trace: ReasoningTrace | None = None,
 ) -> plt.Figure:
     """A triplet at a glance: reference, edit, target, and the hard distractors that a keyword match
-    would take.
+    would take. Each panel holds an early and a late frame.
     """
     shown = [("reference", reference, REFERENCE), ("target", target, HIT)]
     shown += [(kind.replace("_", " "), clip, MISS) for kind, clip in distractors.items()]
-    figure, axes = plt.subplots(
-        1, len(shown), figsize=(2.5 * len(shown), 2.2), layout="constrained"
-    )
-    for axis, (title, clip, colour) in zip(axes, shown):
-        pair = np.concatenate([clip.frames[1], clip.frames[-2]], axis=1)
-        show_image(axis, pair, title, colour)
-    figure.suptitle(f"“{edit}”", fontsize=12)
-    if trace is not None:
-        changed = "   ".join(
-            f"{before} → {after}" for _, before, after in trace.rows() if before != after
-        )
-        figure.supxlabel(changed, fontsize=10)
-    return figure
+    side = 2.4
+    across = side * len(shown)
+    changes = trace.rows() if trace else []
+    changed = "   ".join(f"{before} → {after}" for _, before, after in changes if before != after)
+    words, notes = wrapped(f"“{edit}”", columns(across, 12)), wrapped(changed, columns(across, 10))
+    head = room(words.count("\n") + 1, 12)
+    foot = room(notes.count("\n") + 1, 10) if notes else 0.0
+    height = side / 2 * tallness([clip for _, clip, _ in shown])
+    figure, axes = grid(1, [side] * len(shown), height, room(1), 0.05, head, foot)
+    for axis, (title, clip, colour) in zip(axes[0], shown):
+        show_image(axis, pair(clip), wrapped(title, columns(side, 9), lines=1), colour)
+    figure.suptitle(words, fontsize=12, y=0.995, va="top")
+    figure.text(0.5, 0.005, notes, fontsize=10, ha="center", va="bottom")
+    return plain_text(figure)
 
 
 def trace_table(trace: ReasoningTrace) -> pd.DataFrame:
@@ -110,16 +110,20 @@ def token_sentence(
     """The text with every token on a background as dark as its weight (weights are scaled to their
     maximum).
     """
+    if not len(tokens):
+        return empty_figure(title, "There is no token to show.")
     shade = np.asarray(weights, float)
     shade = shade / shade.max() if shade.max() > 0 else shade
+    shown = [readable(token.replace("\n", "⏎"), ["monospace"]) for token in tokens]
+    shown = [token if cells(token) <= width else f"{token[: width // 2]}…" for token in shown]
     lines: list[list[int]] = [[]]
     length = 0
-    for index, token in enumerate(tokens):
-        if lines[-1] and length + len(token) > width:
+    for index, token in enumerate(shown):
+        if lines[-1] and length + cells(token) > width:
             lines.append([])
             length = 0
         lines[-1].append(index)
-        length += max(len(token), 1)
+        length += max(cells(token), 1)
     figure, axis = plt.subplots(
         figsize=(0.125 * width, 0.36 * len(lines) + (0.55 if title else 0.2))
     )
@@ -127,11 +131,12 @@ def token_sentence(
     axis.axis("off")
     colours = mpl.colormaps["YlGnBu"]
     for row, line in enumerate(lines):
-        at = 0.0
+        at = 0
         for index in line:
-            token = tokens[index].replace("\n", "⏎")
-            colour = colours(0.75 * shade[index])
-            axis.add_patch(Rectangle((at, -row - 0.9), len(token), 0.8, color=colour, linewidth=0))
+            token, colour = shown[index], colours(0.75 * shade[index])
+            axis.add_patch(
+                Rectangle((at, -row - 0.9), cells(token), 0.8, color=colour, linewidth=0)
+            )
             dark = shade[index] > 0.7
             axis.text(
                 at,
@@ -142,124 +147,44 @@ def token_sentence(
                 va="center",
                 color="white" if dark else "0.1",
             )
-            at += len(token)
+            at += cells(token)
     if title:
-        axis.set_title(title, loc="left")
-    return figure
+        axis.set_title(wrapped(title, columns(0.125 * width, 11), lines=1), loc="left")
+    return plain_text(figure)
 
 
 def retrieval_rows(
     rows: Sequence[Mapping[str, Any]], clip_of: Callable[[str], Clip], shown: int = 5
 ) -> plt.Figure:
     """Queries and what they found: reference, edit, the first ``shown`` videos with their scores;
-    the target framed, the rank beside it.
+    the target framed, the rank beside it. A place stays empty where fewer videos were ranked.
 
     ``rows``: dictionaries with ``edit``, ``reference``, ``target``, ``rank``, ``top``, ``scores``
     and optionally ``note``; ``clip_of``: video id -> Clip.
     """
-    figure, axes = plt.subplots(
-        len(rows),
-        shown + 2,
-        figsize=(1.55 * (shown + 2), 2.0 * len(rows)),
-        squeeze=False,
-        layout="constrained",
-    )
-    for line, row in zip(axes, rows):
-        show_image(line[0], middle(clip_of(row["reference"])), f"“{row['edit']}”", REFERENCE)
-        line[0].title.set(ha="left", x=0.0, color="0.1", fontsize=9.5)
-        for place in range(shown):
-            video, score = row["top"][place], row["scores"][place]
-            show_image(
-                line[place + 1], middle(clip_of(video)), "", HIT if video == row["target"] else None
-            )
-            line[place + 1].set_xlabel(f"{place + 1}.  {score:.4f}", fontsize=8)
-        show_image(
-            line[-1],
-            middle(clip_of(row["target"])),
-            f"target: rank {row['rank']}",
-            HIT if row["rank"] == 1 else MISS,
-        )
-        line[0].set_xlabel("reference", fontsize=8, color=REFERENCE)
-        if row.get("note"):
-            line[-1].set_xlabel(row["note"], fontsize=8, color=MISS)
-    return figure
-
-
-def recall_bars(
-    results: Sequence[dict], label: str, title: str, ks: Sequence[str] = ("1", "5", "10")
-) -> tuple[plt.Figure, pd.DataFrame]:
-    """Grouped bars of recall in percent with 95% intervals; one group per K, one colour per value
-    of ``label``. Also the table behind it.
-    """
-    table = pd.DataFrame(
-        [
-            {
-                label: r[label],
-                "K": k,
-                "recall": 100 * r["recall"][k],
-                "low": 100 * r["interval"][k][0],
-                "high": 100 * r["interval"][k][1],
-                "n": r["triplets"],
-                "kind": r["kind"],
-            }
-            for r in results
-            for k in ks
-        ]
-    )
-    figure, axis = plt.subplots(
-        figsize=(1.6 + 1.1 * len(ks) * max(2, len(results)) / 2, 3.4), layout="constrained"
-    )
-    step = 0.8 / len(results)
-    for number, result in enumerate(results):
-        part = table[table[label] == result[label]]
-        at = np.arange(len(ks)) + step * (number - (len(results) - 1) / 2)
-        errors = [part["recall"] - part["low"], part["high"] - part["recall"]]
-        axis.bar(
-            at,
-            part["recall"],
-            0.92 * step,
-            yerr=errors,
-            capsize=3,
-            color=PALETTE[number],
-            label=result[label],
-            error_kw={"lw": 1},
-        )
-        for x, value, high in zip(at, part["recall"], part["high"]):
-            axis.text(x, high + 1.5, f"{value:.1f}", ha="center", fontsize=8)
-    axis.set(
-        xticks=range(len(ks)),
-        xticklabels=[f"R@{k}" for k in ks],
-        ylabel="recall, %",
-        ylim=(0, 112),
-        title=title,
-    )
-    axis.grid(axis="x", visible=False)
-    axis.legend(loc="upper left", frameon=False, ncols=len(results))
-    return figure, table
-
-
-def training_curve(
-    table: pd.DataFrame, stages: Sequence[tuple[str, int]], title: str
-) -> plt.Figure:
-    """Loss over steps (columns ``step``, ``loss``), the stages (name, steps) shaded behind it."""
-    figure, axis = plt.subplots(figsize=(7, 3), layout="constrained")
-    axis.plot(table["step"], table["loss"], color=PALETTE[0])
-    start = 0
-    for name, steps in stages:
-        axis.axvspan(
-            start, start + steps, color=PALETTE[1 if name == "vision" else 2], alpha=0.12, lw=0
-        )
-        # narrower bands have no room for a name; their colour tells
-        if steps > 0.08 * sum(count for _, count in stages):
-            axis.text(
-                start + steps / 2,
-                0.93,
-                name,
-                ha="center",
-                va="top",
-                transform=axis.get_xaxis_transform(),
-                fontsize=9,
-            )
-        start += steps
-    axis.set(xlim=(0, start), xlabel="step", ylabel="loss, nats", yscale="log", title=title)
-    return figure
+    if not rows:
+        return empty_figure("", "There is no query to show.")
+    side = 1.48
+    videos = {
+        video: seen(clip_of, video)
+        for row in rows
+        for video in (row["reference"], row["target"], *row["top"][:shown])
+    }
+    edits, above = titled([f"“{row['edit']}”" for row in rows], side * (shown + 1))
+    notes = [wrapped(row.get("note") or "", columns(side, NOTE)) for row in rows]
+    below = room(2 if any("\n" in note for note in notes) else 1, NOTE)
+    height = side * tallness(list(videos.values()))
+    figure, axes = grid(len(rows), [side] * (shown + 2), height, above, below)
+    for line, row, edit, note in zip(axes, rows, edits, notes):
+        show_image(line[0], middle(videos[row["reference"]]), "", REFERENCE)
+        line[0].set_title(edit, loc="left", color="0.1", fontsize=TITLE)
+        line[0].set_xlabel("reference", fontsize=NOTE, color=REFERENCE)
+        for place, (video, score) in enumerate(zip(row["top"][:shown], row["scores"])):
+            colour = HIT if video == row["target"] else None
+            show_image(line[place + 1], middle(videos[video]), "", colour)
+            line[place + 1].set_xlabel(f"{place + 1}.  {score:.4f}", fontsize=NOTE)
+        fate = f"rank {row['rank']}" if row["rank"] else "not ranked"
+        colour = HIT if row["rank"] == 1 else MISS
+        show_image(line[-1], middle(videos[row["target"]]), f"target: {fate}", colour)
+        line[-1].set_xlabel(note, fontsize=NOTE, color=MISS)
+    return plain_text(figure)

@@ -9,15 +9,16 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
-from matplotlib.text import Text
-from matplotlib.ticker import LogFormatter
 from PIL import Image
 
 from covrr_utils import paths
 from covrr_utils.files import write_atomically
+from covrr_utils.plotting.lettering import plain_text
 from covrr_utils.spreadsheet import csv_bytes
 
 PALETTE = sns.color_palette("colorblind")
+
+LEVELS = 32  # of each colour channel of frames in the outputs of notebooks
 
 HIT, MISS, REFERENCE, QUIET = PALETTE[2], PALETTE[3], PALETTE[0], (0.55, 0.55, 0.55)
 
@@ -50,34 +51,49 @@ def use() -> None:
         # the backend registers its own way to show a figure, to be replaced
         plt.switch_backend(mpl.get_backend())
         shell.display_formatter.formatters["image/png"].for_type(
-            plt.Figure, lambda figure: palette_png(figure, figure.dpi)
+            plt.Figure, lambda figure: small_png(figure, figure.dpi)
         )
 
 
-def plain_text(figure: plt.Figure) -> plt.Figure:
-    """Draw every text of the figure as it stands, whatever dollar signs are in it: texts of labels
-    and models are no formulas. Only the powers of ten of a log axis are.
-    """
-    for text in figure.findobj(Text):
-        text.set_parse_math(False)
-    for axes in figure.axes:
-        for axis in (axes.xaxis, axes.yaxis):
-            if isinstance(axis.get_major_formatter(), LogFormatter):
-                for text in (*axis.get_majorticklabels(), *axis.get_minorticklabels()):
-                    text.set_parse_math(True)
-    return figure
+def has_pictures(figure: plt.Figure) -> bool:
+    """Whether the figure shows frames of clips, whose colours are part of what is to be seen."""
+    return any(axes.images for axes in figure.axes)
 
 
-def palette_png(figure: plt.Figure, dpi: float) -> bytes:
-    """The figure as PNG of 256 colours, a quarter of the size; the same figure gives the same
-    bytes.
+def exact_png(figure: plt.Figure, dpi: float) -> bytes:
+    """The figure as PNG; the same figure gives the same bytes.
+
+    A chart is written in 256 colours, a quarter of the size. A figure with frames of clips keeps
+    every colour.
     """
-    full, small = io.BytesIO(), io.BytesIO()
-    plain_text(figure).savefig(full, format="png", dpi=dpi, metadata={"Software": None})
-    Image.open(full).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
-        small, "png", optimize=True
+    image = _drawn(figure, dpi)
+    if not has_pictures(figure):
+        image = image.quantize(256, dither=Image.Dither.NONE)
+    return _png(image)
+
+
+def small_png(figure: plt.Figure, dpi: float) -> bytes:
+    """As `exact_png`, for the outputs of notebooks: frames of clips have `LEVELS` levels a channel
+    there, and no colour differs by more than half a level.
+    """
+    if not has_pictures(figure):
+        return exact_png(figure, dpi)
+    step = 255 / (LEVELS - 1)
+    return _png(
+        _drawn(figure, dpi).point([round(round(value / step) * step) for value in range(256)] * 3)
     )
-    return small.getvalue()
+
+
+def _drawn(figure: plt.Figure, dpi: float) -> Image.Image:
+    blob = io.BytesIO()
+    plain_text(figure).savefig(blob, format="png", dpi=dpi, metadata={"Software": None})
+    return Image.open(blob).convert("RGB")
+
+
+def _png(image: Image.Image) -> bytes:
+    blob = io.BytesIO()
+    image.save(blob, "png", optimize=True)
+    return blob.getvalue()
 
 
 def save_figure(figure: plt.Figure, name: str, table: pd.DataFrame) -> None:
@@ -88,7 +104,7 @@ def save_figure(figure: plt.Figure, name: str, table: pd.DataFrame) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pdf = io.BytesIO()
     plain_text(figure).savefig(pdf, format="pdf", metadata={"CreationDate": None, "ModDate": None})
-    png, csv = palette_png(figure, mpl.rcParams["savefig.dpi"]), csv_bytes(table)
+    png, csv = exact_png(figure, mpl.rcParams["savefig.dpi"]), csv_bytes(table)
     for ending, blob in (("pdf", pdf.getvalue()), ("png", png), ("csv", csv)):
         write_atomically(folder / f"{name}.{ending}", blob)
         paths.announce(folder / f"{name}.{ending}")

@@ -6,6 +6,7 @@ import pytest
 from covrr_utils import paths
 from covrr_utils.experiments.results import Result
 from covrr_utils.plotting import charts, paper_figures, style, tables
+from covrr_utils.plotting.lettering import plain_text
 from covrr_utils.plotting.tables import TABLES, UnknownTable, paper_table
 
 
@@ -84,7 +85,7 @@ def test_the_powers_of_a_log_axis_are_still_set(figures):
     figure, axis = plt.subplots()
     axis.plot([1, 1000], [1, 1000])
     axis.set(xscale="log")
-    style.plain_text(figure)
+    plain_text(figure)
     assert all(label.get_parse_math() for label in axis.get_xticklabels())
 
 

@@ -1,0 +1,118 @@
+"""Figures of next to nothing, of what cannot be read, and of colours that mean something."""
+
+import io
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from drawers import CHARTS, YELLOW, clip, clip_of, measured, row, trace, triplet
+from PIL import Image
+
+from covrr_utils.plotting import charts, judging_charts, paper_figures, pictures, style, training
+from covrr_utils.video.clips import ClipError
+
+GONE = ClipError("missing", "no file")
+
+
+@pytest.fixture(autouse=True)
+def figures(tmp_path, monkeypatch):
+    monkeypatch.setenv("COVRR_FIGURES", str(tmp_path / "figures"))
+    style.use()
+    yield tmp_path / "figures"
+    plt.close("all")
+
+
+def words(figure):
+    return " ".join(text.get_text() for text in figure.findobj(plt.Text)).replace("\n", " ")
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_a_chart_of_an_empty_table_says_so(name):
+    assert "There is n" in words(CHARTS[name]("x", 0))
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_a_chart_has_room_for_more_series_than_there_are_colours(name):
+    CHARTS[name]("series ", 12).draw_without_rendering()
+
+
+def test_pictures_of_nothing_say_so():
+    for figure in (
+        pictures.contact_sheet([], []),
+        pictures.retrieval_rows([], clip_of),
+        pictures.token_sentence([], [], "no tokens"),
+        paper_figures.query_figure([], [], [], clip_of),
+        paper_figures.trace_figure([], clip_of),
+        training.training_curve(pd.DataFrame(columns=["step", "loss"]), [], "t"),
+    ):
+        assert "There is no" in words(figure)
+
+
+def test_fewer_videos_than_places_leave_places_empty():
+    figure = pictures.retrieval_rows(
+        [row("x", top=("t", "b")), row("x", top=(), rank=None)], clip_of
+    )
+    assert sum(bool(axis.images) for axis in figure.axes) == 4 + 2
+    assert "target: not ranked" in words(figure)
+    few = paper_figures.query_figure([triplet("x")], [["t"]], [trace("x")], clip_of)
+    assert sum(bool(axis.images) for axis in few.axes) == 2
+
+
+def test_a_video_of_one_frame_is_drawn():
+    figure = pictures.triplet_figure(clip(1), "x", clip(2), {"near": clip(1)})
+    assert [axis.images[0].get_array().shape[1] for axis in figure.axes] == [32, 32, 32]
+    assert len(pictures.contact_sheet([clip(1)], ["x"]).axes) == 1
+    paper_figures.trace_figure([triplet("x", "still", "still")], clip_of, frames=1)
+
+
+def test_a_video_that_cannot_be_read_is_a_labelled_empty_panel():
+    for figure in (
+        pictures.contact_sheet([GONE, clip()], ["gone", "there"]),
+        pictures.triplet_figure(GONE, "x", clip(), {"near": GONE}),
+        pictures.retrieval_rows([row("x", reference="gone")], clip_of),
+        paper_figures.query_figure([triplet("x", "gone")], [["t", "a"]], [trace("x")], clip_of),
+        paper_figures.trace_figure([triplet("x", target="gone")], clip_of),
+    ):
+        assert "cannot be read: missing" in words(figure)
+        assert any(axis.images for axis in figure.axes), "the others are drawn"
+
+
+def test_bounds_that_were_rounded_past_their_value_are_no_error():
+    table = measured("x").assign(low=5.01, high=4.99, **{"R@1 low": 5.01, "score high": 4.99})
+    judging_charts.score_and_recall(table, "t", "slots")
+    charts.gain_and_cost(table, "t")
+    rounded = {"recall": {"1": 0.5}, "interval": {"1": (0.51, 0.49)}, "triplets": 1, "kind": "k"}
+    charts.recall_bars([{"s": "a", **rounded}], "s", "t", "1")
+
+
+def test_rows_of_one_index_keep_their_own_lines():
+    table = pd.concat([measured("a", 1), measured("b", 1)])
+    (axis,) = charts.forest(table, "t").axes
+    assert sorted(float(y) for line in axis.lines for y in np.atleast_1d(line.get_ydata())) == (
+        pytest.approx([-1, -1, -1, 0, 0, 0], abs=1)
+    )
+    assert len({float(y) for y in axis.lines[0].get_ydata()}) == 2
+
+
+def test_every_point_of_gain_and_cost_stands_where_it_was_measured():
+    table = measured("x", 3).assign(recall=[56.5, 55.25, 55.0], tokens=[59.54, 59.5, 59.52])
+    (axis,) = charts.gain_and_cost(table, "t").axes
+    points = [line.get_xydata()[0].tolist() for line in axis.lines if line.get_marker() in "osD"]
+    assert points == table[["tokens", "recall"]].to_numpy().tolist()
+    heights = sorted(text.xyann[1] - -text.xy[1] for text in axis.texts)
+    assert len(heights) == 3 and np.diff(heights).min() > 5, "their names are moved apart"
+
+
+def test_frames_of_clips_keep_their_colours(figures):
+    """In `figures` to the last bit, in the outputs of notebooks to half of 32 levels."""
+    figure = pictures.retrieval_rows([row("x")], clip_of)
+    style.save_figure(figure, "rows", pd.DataFrame({"x": [1]}))
+    pixels = np.asarray(Image.open(figures / "rows.png").convert("RGB"))
+    assert (pixels == YELLOW).all(axis=-1).mean() > 0.5
+    shown = np.asarray(Image.open(io.BytesIO(style.small_png(figure, 80))).convert("RGB"))
+    full = np.asarray(Image.open(io.BytesIO(style.exact_png(figure, 80))).convert("RGB"))
+    assert np.abs(shown.astype(int) - full).max() <= 4
+    assert (
+        Image.open(io.BytesIO(style.exact_png(charts.forest(measured("x"), "t"), 80))).mode == "P"
+    )
