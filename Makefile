@@ -18,8 +18,9 @@ run: $(VENV)/installed  ## the whole method on the embedded benchmark and backbo
 rerun: $(VENV)/installed  ## every notebook for every embedded backbone; all tables and figures
 	$(BIN)/covrr rerun --workers $(WORKERS)
 
+# Workers that share their cores wait for each other (OpenMP), so each computes on one.
 test: $(VENV)/installed  ## all tests, every notebook among them
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lab: $(VENV)/installed  ## JupyterLab on the notebooks, with the kernel of .venv before any other
 	JUPYTER_PATH="$$(pwd -P)/$(VENV)/share/jupyter:$$JUPYTER_PATH" $(BIN)/jupyter lab notebooks

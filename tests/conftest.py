@@ -7,6 +7,7 @@ import typechecking  # noqa: F401  (first: it checks the modules that are import
 # isort: split
 import json
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ FAULTS = pytest.StashKey[list[tuple[str, int, int, int]]]()
 
 def pytest_configure(config):
     config.stash[FAULTS] = []
+    # a shell that starts a job in the background makes it deaf to Ctrl-C, and all that it starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter, config):
