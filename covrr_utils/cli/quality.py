@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -114,6 +115,25 @@ def _judge(name: str, own: ScoreOptions, run: Run) -> Judge:
     return backbone_judge(backbone, run.clip, run.config.seed)
 
 
+def _say_what_is_new(run: Run, strategies: Sequence[str]) -> None:
+    """One sentence, if strategies have no result under just these options: they are run first,
+    which takes its time, or is not what was meant.
+    """
+    from covrr_utils.experiments.places import result_name
+
+    config, new = run.config, []
+    for strategy in strategies:
+        method = run.method(strategy, config.pooling, config.scheme, config.source)
+        if not (run.folder / result_name(method)).is_file():
+            new.append(strategy)
+    if new:
+        say(
+            f"{' and '.join(new)} {'has' if len(new) == 1 else 'have'} no result yet with these"
+            f" options on {run.benchmark.name}; running now",
+            error=True,
+        )
+
+
 def score(own: ScoreOptions, request: Request) -> int:
     """Measure the Reasoning Score of every strategy, the validity of its traces and their relation
     to R@1.
@@ -123,6 +143,7 @@ def score(own: ScoreOptions, request: Request) -> int:
     run = Run(request.config)
     judge = _judge(own.judge, own, run)
     against = _judge(own.against, own, run) if own.against else None
+    _say_what_is_new(run, run.config.strategies)
     rows = [
         _scored(run, strategy, judge, against, own.sabotage) for strategy in run.config.strategies
     ]
@@ -227,7 +248,9 @@ def report(own: ReportOptions, request: Request) -> int:
     from covrr_utils.judging.failure_page import write_failure_page
 
     run = Run(request.config)
-    result = run.evaluate(own.strategy or run.config.strategies[-1])
+    strategy = own.strategy or run.config.strategies[-1]
+    _say_what_is_new(run, [strategy])
+    result = run.evaluate(strategy)
     path = write_failure_page(run, result, own.hits, own.to)
     diagnoses = diagnose(run, result)
     for shares in (misses_by_kind(diagnoses), misses_by_stage(diagnoses)):
@@ -244,6 +267,8 @@ def mine(own: MineOptions, request: Request) -> int:
     from covrr_utils.judging.distractors import MINED, compared_with_labels, mine_run
 
     run = Run(request.config)
+    if own.traces != GOLD:
+        _say_what_is_new(run, [own.traces])
     mined = mine_run(run, own.traces, own.per_kind, own.slack)
     more = [f"per_kind-{own.per_kind}", f"slack-{own.slack}"]
     name = output_name("distractors", run.method(own.traces), *more)

@@ -133,10 +133,10 @@ def name_parts(method: Method | Result) -> list[str]:
     return parts
 
 
-def result_name(result: Result, suffix: str = ".json") -> str:
-    """The name of a result's file."""
-    how = result.pooling, result.scheme, result.source
-    return file_name(_strategy(result), *how, *name_parts(result), suffix=suffix)
+def result_name(method: Method | Result, suffix: str = ".json") -> str:
+    """The name of the file of a result, also of one that is still to be made."""
+    how = method.pooling, method.scheme, method.source
+    return file_name(_strategy(method), *how, *name_parts(method), suffix=suffix)
 
 
 def output_name(what: str, method: Method, *more: object) -> str:
