@@ -2,47 +2,14 @@
 written is one sentence.
 """
 
-import builtins
 import errno
-import io
 import json
-import os
-from contextlib import contextmanager
 
 import pytest
+from disks import read_only
 
 from covrr_utils.cli.ending import Code
 from covrr_utils.cli.main import main
-
-
-@contextmanager
-def read_only(folder, number):
-    """Meanwhile no file below ``folder`` can be written."""
-
-    def refused(*args, **kwargs):
-        raise OSError(number, os.strerror(number))
-
-    opened, descriptor = io.open, os.open
-
-    def reading(file, mode="r", *args, **kwargs):
-        below = isinstance(file, str | os.PathLike) and str(file).startswith(str(folder))
-        if below and set(mode) & set("wax+"):
-            refused()
-        return opened(file, mode, *args, **kwargs)
-
-    def reading_descriptor(path, flags, *args, **kwargs):
-        below = str(path).startswith(str(folder))
-        if below and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
-            refused()
-        return descriptor(path, flags, *args, **kwargs)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(builtins, "open", reading)
-        patched.setattr(io, "open", reading)
-        patched.setattr(os, "open", reading_descriptor)
-        for name in ("replace", "rename", "mkdir", "unlink"):
-            patched.setattr(os, name, refused)
-        yield
 
 
 @pytest.mark.slow
