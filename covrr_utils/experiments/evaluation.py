@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from covrr_utils.benchmarks.benchmark import Benchmark, Triplet
 from covrr_utils.experiments.results import Method, QueryRank, Recalls, Result
 from covrr_utils.retrieval import metrics
-from covrr_utils.retrieval.ranking import rank_of_target, top
 from covrr_utils.retrieval.scores import Scores
 
 SHOWN = 10  # how many of the best gallery videos a result keeps per query
@@ -35,11 +34,8 @@ def rank(benchmark: Benchmark, scores: Scores, method: Method) -> Result:
         )
     benchmark.require_targets()
     places = {video: place for place, video in enumerate(scores.videos)}
-    outside = benchmark.outside(scores.videos)
-    rows = [
-        _row(triplet, scores, places, benchmark.left_out(triplet, places, outside))
-        for triplet in benchmark.triplets
-    ]
+    rows = [_row(triplet, scores) for triplet in benchmark.triplets]
+    _rank(benchmark, scores, rows, places)
     ranks = [row["rank"] for row in rows]
     total = _recalls(rows)
     return Result(
@@ -77,10 +73,8 @@ def rank(benchmark: Benchmark, scores: Scores, method: Method) -> Result:
     )
 
 
-def _row(
-    triplet: Triplet, scores: Scores, places: Mapping[str, int], left_out: set[int]
-) -> QueryRank:
-    """The rank of one triplet's target among the videos that are not ``left_out``."""
+def _row(triplet: Triplet, scores: Scores) -> QueryRank:
+    """What is known of one triplet before it is ranked: the cause of a miss, where it failed."""
     if triplet.target is None:
         raise ValueError(f"triplet {triplet.id} has no target, others have; give it one")
     failures = [
@@ -91,7 +85,7 @@ def _row(
         )
         if id_ in failed
     ]
-    row = QueryRank(
+    return QueryRank(
         triplet=triplet.id,
         rank=None,
         cause=f"{failures[0].stage}: {failures[0].cause}" if failures else None,
@@ -101,13 +95,28 @@ def _row(
         top=[],
         scores=[],
     )
-    if not failures:
-        own = scores.by_query[triplet.id]
-        best = top(own, SHOWN, left_out)
-        row["rank"] = rank_of_target(own, places[triplet.target], left_out)
-        row["top"] = [scores.videos[place] for place in best]
-        row["scores"] = [round(float(own[place]), 6) for place in best]
-    return row
+
+
+def _rank(
+    benchmark: Benchmark, scores: Scores, rows: Sequence[QueryRank], places: Mapping[str, int]
+) -> None:
+    """Give every row that has not failed its target's rank and the best videos."""
+    outside = benchmark.outside(scores.videos)
+    whole = [
+        (row, benchmark.left_out(triplet, places, outside))
+        for row, triplet in zip(rows, benchmark.triplets, strict=True)
+        if row["cause"] is None
+    ]
+    ranked = scores.ranked(
+        [row["triplet"] for row, _ in whole],
+        [places[row["target"]] for row, _ in whole],
+        [left_out for _, left_out in whole],
+        SHOWN,
+    )
+    for (row, _), found in zip(whole, ranked, strict=True):
+        row["rank"] = found.rank
+        row["top"] = [scores.videos[place] for place in found.places]
+        row["scores"] = [round(float(score), 6) for score in found.scores]
 
 
 def _sections(benchmark: Benchmark, rows: Sequence[QueryRank]) -> dict[str, Recalls]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from covrr_utils.backbones.description import Failure, Outcomes
+from covrr_utils.backbones.description import Outcomes
 from covrr_utils.backbones.generation import Generation
 from covrr_utils.benchmarks.benchmark import Benchmark, load_benchmark
 from covrr_utils.experiments.config import RunConfig
@@ -30,9 +30,10 @@ from covrr_utils.experiments.places import (
 from covrr_utils.experiments.results import Method, Result, save_result
 from covrr_utils.experiments.stored import Described, DescribedQuery
 from covrr_utils.reasoning.validity import validity
-from covrr_utils.retrieval.pooling import PREDICTS, NothingToPool, pool
+from covrr_utils.retrieval.pooling import PREDICTS, pool, way_of
 from covrr_utils.retrieval.scores import Scores, by_cosine
 from covrr_utils.retrieval.weights import IDF, WordFrequencies
+from covrr_utils.store.pooled import pooled
 from covrr_utils.traces.trace import ReasoningTrace
 from covrr_utils.video.clips import Clip
 from covrr_utils.video.decoder import read_clip
@@ -141,15 +142,16 @@ class Run:
     def pooled(
         self, described: Outcomes[Described], pooling: str, scheme: str, source: str = PREDICTS
     ) -> Outcomes[np.ndarray]:
-        """One vector (D,) for each description; one that cannot be pooled joins the failures."""
-        vectors, failures = {}, dict(described.failures)
+        """One vector (D,) for each description; one that cannot be pooled joins the failures. What
+        was pooled in this way before is read from the store.
+        """
         words = self.words if scheme == IDF else None
-        for id_, item in described.items():
-            try:
-                vectors[id_] = pool(item.description, pooling, scheme, source, words)
-            except NothingToPool as error:
-                failures[id_] = Failure(id_, "pooling", "nothing to pool", str(error))
-        return Outcomes(vectors, failures)
+        return pooled(
+            [item.record for item in described.values()],
+            way_of(pooling, scheme, source, words),
+            lambda description: pool(description, pooling, scheme, source, words),
+            described.failures,
+        )
 
     def pooled_gallery(
         self, pooling: str, scheme: str, source: str = PREDICTS

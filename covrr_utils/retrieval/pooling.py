@@ -11,12 +11,16 @@ of ours, ``word`` is ours and weighs whole words, ``idf`` and ``surprisal`` need
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Int
 
 from covrr_utils.backbones.description import Description
-from covrr_utils.retrieval.weights import WordFrequencies, token_weights
+from covrr_utils.files import content_hash, digest
+from covrr_utils.retrieval import weights
+from covrr_utils.retrieval.weights import IDF, WordFrequencies, token_weights
 
 
 class NothingToPool(ValueError):
@@ -100,6 +104,28 @@ def token_states(
     return states[keep + 1 if source == READS else keep].astype(np.float64), keep
 
 
+def way_of(
+    pooling: str, scheme: str, source: str, words: WordFrequencies | None = None
+) -> dict[str, object]:
+    """Everything that decides what `pool` makes of a description, its code included: what is pooled
+    alike has the same way.
+    """
+    way: dict[str, object] = {"source": source, "code": _code()}
+    if source != VISION:
+        way["pooling"] = pooling
+        if pooling == "weighted_mean":
+            way["scheme"] = scheme
+            if scheme == IDF and words is not None:
+                way["words"] = [words.count, digest(words.documents)]
+    return way
+
+
+@cache
+def _code() -> list[str]:
+    """The content of the two modules that pool and weigh."""
+    return [content_hash(Path(file)) for file in (__file__, weights.__file__)]
+
+
 def pool(
     description: Description,
     pooling: str = "weighted_mean",
@@ -133,15 +159,17 @@ def pool(
         vector = description.vision.astype(np.float64)
     else:
         states, kept = token_states(description, source)
-        weights = np.ones(len(kept))
+        importance = np.ones(len(kept))
         if pooling == "weighted_mean":
-            weights = token_weights(description.tokens, scheme, description.logprobs, words)[kept]
-        if weights.sum() == 0:
+            importance = token_weights(description.tokens, scheme, description.logprobs, words)[
+                kept
+            ]
+        if importance.sum() == 0:
             raise NothingToPool(
                 f"nothing to pool: every token of {description.text!r} weighs 0 under scheme"
                 f" {scheme!r}"
             )
-        vector = np.concatenate([part(states, weights) for part in POOLINGS[pooling]])
+        vector = np.concatenate([part(states, importance) for part in POOLINGS[pooling]])
     norm = np.linalg.norm(vector)
     if not np.isfinite(norm) or norm == 0:
         raise NothingToPool(

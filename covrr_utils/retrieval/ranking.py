@@ -13,6 +13,9 @@ from jaxtyping import Float, Float64, Int
 TIE = 1e-9
 
 
+BLOCK = 64 << 20  # bytes of gallery vectors that are held in float64 at a time
+
+
 def similarities(
     queries: Float[np.ndarray, "Q D"], gallery: Float[np.ndarray, "G E"]
 ) -> Float64[np.ndarray, "Q G"]:
@@ -23,22 +26,56 @@ def similarities(
     ValueError
         If the widths differ, or a vector is zero or not finite.
     """
+    check_widths(queries, gallery)
+    units = queries.astype(np.float64) / norms_of("query", queries)[:, None]
+    lengths = norms_of("gallery", gallery)
+    cosines = np.empty((len(queries), len(gallery)))
+    for part in _blocks(gallery):
+        vectors = gallery[part].astype(np.float64) / lengths[part, None]
+        cosines[:, part] = units @ vectors.T
+    return cosines
+
+
+def check_widths(queries: Float[np.ndarray, "Q D"], gallery: Float[np.ndarray, "G E"]) -> None:
+    """Raise a `ValueError` where queries and gallery are not equally wide."""
     if queries.shape[1] != gallery.shape[1]:
         raise ValueError(
             f"queries are {queries.shape[1]} wide, gallery vectors {gallery.shape[1]}; both must"
             " come from the same pooling"
         )
-    units = []
-    for name, vectors in (("query", queries), ("gallery", gallery)):
-        vectors = vectors.astype(np.float64)
-        norms = np.linalg.norm(vectors, axis=1)
-        if bad := np.flatnonzero(~np.isfinite(norms) | (norms == 0)).tolist():
-            raise ValueError(
-                f"{name} vectors {bad[:5]} are zero or not finite; such a vector must be recorded"
-                " as a failure, not ranked"
-            )
-        units.append(vectors / norms[:, None])
-    return units[0] @ units[1].T
+
+
+def norms_of(name: str, vectors: Float[np.ndarray, "N D"]) -> Float64[np.ndarray, " N"]:
+    """The length of every vector; ``name`` says what they are.
+
+    Raises
+    ------
+    ValueError
+        If a vector is zero or not finite.
+    """
+    norms = np.empty(len(vectors))
+    for part in _blocks(vectors):
+        norms[part] = np.linalg.norm(vectors[part].astype(np.float64), axis=1)
+    if bad := np.flatnonzero(~np.isfinite(norms) | (norms == 0)).tolist():
+        raise ValueError(
+            f"{name} vectors {bad[:5]} are zero or not finite; such a vector must be recorded as a"
+            " failure, not ranked"
+        )
+    return norms
+
+
+def target_left_out(target: int) -> ValueError:
+    """The error of a target that takes no part in its own ranking."""
+    return ValueError(
+        f"the target (gallery index {target}) is excluded from its own ranking; is it the same"
+        " video as the reference?"
+    )
+
+
+def _blocks(vectors: Float[np.ndarray, "N D"]) -> list[slice]:
+    """Rows that are held in float64 at a time."""
+    rows = max(1, BLOCK // (8 * max(vectors.shape[1], 1)))
+    return [slice(start, start + rows) for start in range(0, len(vectors), rows)]
 
 
 def rank_of_target(
@@ -64,10 +101,7 @@ def rank_of_target(
     taking_part = np.ones(len(scores), bool)
     taking_part[list(excluded)] = False
     if not taking_part[target]:
-        raise ValueError(
-            f"the target (gallery index {target}) is excluded from its own ranking; is it the same"
-            " video as the reference?"
-        )
+        raise target_left_out(target)
     return int((scores[taking_part] >= scores[target] - TIE).sum())
 
 

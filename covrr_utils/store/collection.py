@@ -141,6 +141,10 @@ class Collection:
         """What failed and has not succeeded since, by id."""
         return dict(self._index.failures)
 
+    def shard_of(self, name: str) -> str:
+        """The file name of the shard that holds a record; it is named by its content."""
+        return self._index.places[name][0].shard
+
     def records(self, names: Mapping[str, str] | None = None) -> Records:
         """The stored records, read when asked for. ``names``: id -> stored id, to give them other
         ids (those not stored are left out).
