@@ -98,6 +98,12 @@ class Layout:
         """The tokens of what follows the video."""
         return [id_ for ids, _ in self._encoded(chat.after, chat.marks) for id_ in ids]
 
+    def answer_ids(self, text: str) -> list[int]:
+        """The tokens of ``text`` as the model's answer, the end of its turn the last."""
+        marked, marks = self._marked(text)
+        ids = [id_ for piece, _ in self._encoded(marked, marks) for id_ in piece]
+        return [*ids, self.processor.tokenizer.eos_token_id]
+
     def inputs(self, prompts: Sequence[Prompt]) -> BatchFeature:
         """Model inputs for a batch of prompts, padded on the left: the tensors that the processor
         makes of the whole conversation, where no text holds a control token.

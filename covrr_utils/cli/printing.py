@@ -115,6 +115,7 @@ def _result_row(result: dict) -> dict[str, object]:
         "pooling": result["pooling"],
         "scheme": result["scheme"] if result["pooling"] == "weighted_mean" else "-",
         "source": result["source"],
+        **_options(result),
         "seed": result["seed"],
         "n": f"{result['triplets']} / {present}",
         "coverage": f"{result['coverage']:.3f}",
@@ -122,6 +123,12 @@ def _result_row(result: dict) -> dict[str, object]:
         **{f"R@{k}": both(k) for k in result["recall"]},
         "R@1 95%": f"{low:.1f}-{high:.1f}",
     }
+
+
+def _options(result: dict) -> dict[str, str]:
+    """What is set otherwise than by default; no column where nothing is."""
+    options = ", ".join(f"{name} {value}" for name, value in result["options"].items())
+    return {"options": options} if options else {}
 
 
 def _remark(result: dict) -> str:

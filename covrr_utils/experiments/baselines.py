@@ -16,7 +16,7 @@ from covrr_utils.backbones.description import Failure, Outcomes
 from covrr_utils.experiments.results import Result
 from covrr_utils.experiments.run import Run
 from covrr_utils.experiments.stored import Described
-from covrr_utils.retrieval.pooling import VISION
+from covrr_utils.retrieval.pooling import ALONE, PREDICTS, VISION
 from covrr_utils.retrieval.scores import Scores, by_cosine
 
 T = TypeVar("T")
@@ -115,11 +115,7 @@ def evaluate_reread(run: Run, strategy: str, save: bool = True) -> Result:
     What is lost or won against `Run.evaluate` is the part of the token states that is owed to their
     context, not to the text.
     """
-    pooling, scheme = run.config.pooling, run.config.scheme
-    queries = run.descriptions.alone(run.queries(strategy), f"reading {strategy} alone")
-    gallery = run.descriptions.alone(run.gallery(), "reading the gallery's descriptions alone")
-    scores = by_cosine(run.pooled(queries, pooling, scheme), run.pooled(gallery, pooling, scheme))
-    return run.ranked(f"{strategy}, read alone", scores, save, strategy, pooling, scheme)
+    return run.variant(embedding=ALONE).evaluate(strategy, source=PREDICTS, save=save)
 
 
 def by_words(texts: Outcomes[str], gallery: Outcomes[Described]) -> Scores:

@@ -21,7 +21,7 @@ from covrr_utils.experiments.options import Each, Number, OneOf, Options, Text, 
 from covrr_utils.reasoning.prompts import STYLES
 from covrr_utils.reasoning.settings import SYNTHESES
 from covrr_utils.reasoning.strategies import STRATEGIES
-from covrr_utils.retrieval.pooling import POOLINGS, PREDICTS, READS, VISION
+from covrr_utils.retrieval.pooling import ALONE, CONTEXT, POOLINGS, PREDICTS, READS, VISION
 from covrr_utils.retrieval.weights import WEIGHTINGS
 
 DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
@@ -229,6 +229,11 @@ class ReasoningOptions(Options):
 class RetrievalOptions(Options):
     """From token states to one vector for each video and query."""
 
+    embedding: Annotated[str, BeforeValidator(OneOf(names=(CONTEXT, ALONE)))] = Field(
+        CONTEXT,
+        description="whose states are pooled: those behind each word as it was written (context,"
+        " the paper's way), or those of the finished description, read by itself (alone)",
+    )
     pooling: Annotated[str, BeforeValidator(OneOf(names=tuple(POOLINGS)))] = Field(
         "weighted_mean", description="how the states of a description become one vector"
     )
@@ -248,6 +253,16 @@ class RetrievalOptions(Options):
         (),
         description="depths in (0, 1] of decoder blocks whose states are kept too (default: none)",
     )
+
+    @model_validator(mode="after")
+    def _states_that_a_text_has(self) -> Self:
+        if self.embedding == ALONE and self.source not in (PREDICTS, READS):
+            raise ValueError(
+                f"a description that is read alone has no states of source {self.source!r}: it is"
+                " read without a video, and of its states the last layer's are kept; with embedding"
+                f" {ALONE!r} give source {PREDICTS!r} or {READS!r}"
+            )
+        return self
 
 
 GROUPS = (DataOptions, BackboneOptions, PromptOptions, ReasoningOptions, RetrievalOptions)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from covrr_utils.benchmarks.benchmark import Benchmark
     from covrr_utils.experiments.results import Method, Result
 
+# the options that say how descriptions are compared, beside pooling, scheme and source
+RETRIEVING = ("embedding",)
+
 LONGEST = 180  # bytes of a file's name: file systems take 255, and writers add to it
 
 
@@ -91,7 +94,7 @@ def deciding(config: RunConfig, strategy: str) -> dict[str, object]:
     otherwise than by default, and only where it matters to this strategy.
     """
     chosen = dict(config.options())
-    names = ["max_new_tokens", "layers"]
+    names = ["max_new_tokens", "layers", *RETRIEVING]
     if strategy == "self_consistency":
         names.append("synthesis")
     for name in names:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from covrr_utils.experiments.descriptions import Descriptions
 from covrr_utils.experiments.evaluation import rank
 from covrr_utils.experiments.keys import grammar_of
 from covrr_utils.experiments.places import (
+    RETRIEVING,
     backbone_label,
     deciding,
     labels_hash,
@@ -30,7 +31,7 @@ from covrr_utils.experiments.places import (
 from covrr_utils.experiments.results import Method, Result, save_result
 from covrr_utils.experiments.stored import Described, DescribedQuery
 from covrr_utils.reasoning.validity import validity
-from covrr_utils.retrieval.pooling import PREDICTS, pool, way_of
+from covrr_utils.retrieval.pooling import CONTEXT, PREDICTS, pool, way_of
 from covrr_utils.retrieval.scores import Scores, by_cosine
 from covrr_utils.retrieval.weights import IDF, WordFrequencies
 from covrr_utils.store.pooled import pooled
@@ -41,7 +42,12 @@ from covrr_utils.video.decoder import read_clip
 if TYPE_CHECKING:
     from covrr_utils.backbones.backbone import Backbone
 
-VARIABLE = ("samples", "synthesis", "grammar", "seed", "pooling", "scheme", "source")
+D = TypeVar("D", bound=Described)
+
+VARIABLE = (
+    *("samples", "synthesis", "grammar", "seed"),
+    *("pooling", "scheme", "source", *RETRIEVING),
+)
 
 
 class Run:
@@ -56,7 +62,7 @@ class Run:
             config.benchmark, config.gallery, config.videos, config.label_layout, config.link_roots
         ).head(config.limit)
         self.descriptions = Descriptions(config, self.benchmark, backbone)
-        self._pooled_gallery: dict[tuple[str, str, str], Outcomes[np.ndarray]] = {}
+        self._pooled_gallery: dict[tuple[str, ...], Outcomes[np.ndarray]] = {}
 
     @property
     def backbone(self) -> Backbone:
@@ -73,8 +79,8 @@ class Run:
         self.descriptions.model.release()
 
     def variant(self, **changes: Any) -> Run:
-        """The same run with other query settings (samples, synthesis, grammar, seed, pooling,
-        scheme, source); model and gallery are shared.
+        """The same run with other settings of the queries (samples, synthesis, grammar, seed) or of
+        the comparison (pooling, scheme, source, embedding); model and gallery are shared.
 
         Raises
         ------
@@ -140,7 +146,7 @@ class Run:
         return WordFrequencies(described.text for described in self.gallery().values())
 
     def pooled(
-        self, described: Outcomes[Described], pooling: str, scheme: str, source: str = PREDICTS
+        self, described: Outcomes[D], pooling: str, scheme: str, source: str = PREDICTS
     ) -> Outcomes[np.ndarray]:
         """One vector (D,) for each description; one that cannot be pooled joins the failures. What
         was pooled in this way before is read from the store.
@@ -154,20 +160,31 @@ class Run:
         )
 
     def pooled_gallery(
-        self, pooling: str, scheme: str, source: str = PREDICTS
+        self, pooling: str, scheme: str, source: str = PREDICTS, embedding: str = CONTEXT
     ) -> Outcomes[np.ndarray]:
         """As `pooled`, for the gallery. The last one is kept: strategies are compared under the
         same pooling.
         """
-        how = pooling, scheme, source
+        how = pooling, scheme, source, embedding
         if how not in self._pooled_gallery:
-            self._pooled_gallery = {how: self.pooled(self.gallery(), *how)}
+            gallery = self._embedded(self.gallery(), embedding, "the gallery's descriptions")
+            self._pooled_gallery = {how: self.pooled(gallery, pooling, scheme, source)}
         return self._pooled_gallery[how]
+
+    def _embedded(
+        self, described: Outcomes[D], embedding: str, what: str
+    ) -> Outcomes[D] | Outcomes[Described]:
+        """The descriptions whose states are pooled: as they were written, or read alone."""
+        if embedding == CONTEXT:
+            return described
+        return self.descriptions.alone(described, f"reading {what} alone")
 
     def scores(self, strategy: str, pooling: str, scheme: str, source: str = PREDICTS) -> Scores:
         """Cosine of each query's pooled description with every gallery video's."""
-        gallery = self.pooled_gallery(pooling, scheme, source)
-        return by_cosine(self.pooled(self.queries(strategy), pooling, scheme, source), gallery)
+        embedding = self.config.embedding
+        gallery = self.pooled_gallery(pooling, scheme, source, embedding)
+        queries = self._embedded(self.queries(strategy), embedding, strategy)
+        return by_cosine(self.pooled(queries, pooling, scheme, source), gallery)
 
     def evaluate(
         self,
@@ -216,14 +233,15 @@ class Run:
         scheme: str = "-",
         source: str = "-",
     ) -> Result:
-        """The result of any other way of scoring, under its ``name``. ``strategy``: whose
-        descriptions were scored, where it was one's; pooling, scheme and source: how they were
-        pooled, where they were.
+        """The result of any other way of scoring, under its ``name``, which says how descriptions
+        are compared. ``strategy``: whose descriptions were scored, where it was one's; pooling,
+        scheme and source: how they were pooled, where they were.
 
         Writes json and csv unless ``save`` is off; errors are those of `evaluate`.
         """
         method = self.method(strategy or name, pooling, scheme, source)
-        result = rank(self.benchmark, scores, replace(method, strategy=name))
+        options = {key: value for key, value in method.options.items() if key not in RETRIEVING}
+        result = rank(self.benchmark, scores, replace(method, strategy=name, options=options))
         if save:
             save_result(result, self.folder)
         return result

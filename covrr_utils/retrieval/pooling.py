@@ -63,6 +63,9 @@ POOLINGS: dict[str, tuple[Callable[[States, Weights], Vector], ...]] = {
 
 PREDICTS, READS, VISION = "predicts", "reads", "vision"
 
+# whose states: of the description as it was written, or of the finished text, read by itself
+CONTEXT, ALONE = "context", "alone"
+
 
 def token_states(
     description: Description, source: str = PREDICTS

@@ -62,7 +62,7 @@ def test_a_missing_reference_is_a_miss_in_every_baseline(run):
 
 def test_texts_read_alone_do_not_depend_on_their_context(run, monkeypatch):
     result = baselines.evaluate_reread(run, "single_stage")
-    assert result.strategy == "single_stage, read alone" and result.coverage == 1.0
+    assert result.options == {"embedding": "alone"} and result.coverage == 1.0
     again = Run(run.config)
     monkeypatch.setattr(again.backbone, "read", None)
     assert baselines.evaluate_reread(again, "single_stage").ranks == result.ranks, (

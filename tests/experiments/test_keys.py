@@ -105,6 +105,7 @@ def test_a_store_filled_before_is_found(backbone):
         ({"layers": (0.5,)}, set(EXPECTED)),
         ({"attention": "eager"}, set(EXPECTED)),
         ({"prompt_style": "keyword"}, set(EXPECTED)),
+        ({"embedding": "alone"}, set()),
         ({"pooling": "mean", "scheme": "basic", "limit": 3, "batch_size": 1}, set()),
     ],
 )

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 from covrr_utils.backbones.backbone import Backbone
@@ -126,6 +127,40 @@ def test_a_description_that_says_nothing_is_a_miss(small_benchmark, runs, monkey
         and result.ranks[0] is None
         and result.coverage == pytest.approx(5 / 6)
     )
+
+
+def test_descriptions_are_read_alone_where_the_run_says_so(small_benchmark, runs, monkeypatch):
+    run = run_on(small_benchmark, embedding="alone")
+    result = run.evaluate("two_stage")
+    assert result.options == {"embedding": "alone"} and result.coverage == 1.0
+    assert [path.stem for path in run.folder.glob("*.json")] == [
+        "two_stage__weighted_mean__word__predicts__seed0__embedding-alone"
+    ]
+    in_context = run.variant(embedding="context")
+    first = run.benchmark.triplets[0].id
+    how = ("two_stage", "weighted_mean", "word")
+    alone, written = (each.scores(*how).by_query[first] for each in (run, in_context))
+    texts = {"query": run.queries("two_stage")[first].text}
+    texts |= {video: described.text for video, described in run.gallery().items()}
+    vectors = run.pooled(run.descriptions.read(texts, "reading"), "weighted_mean", "word")
+    by_hand = [float(vectors["query"] @ vectors[video]) for video in run.gallery()]
+    np.testing.assert_allclose(alone, by_hand, atol=1e-6)
+    assert not np.allclose(alone, written)
+
+    def never(*args, **kwargs):
+        raise AssertionError("the model was asked again")
+
+    monkeypatch.setattr(Backbone, "describe", never)
+    monkeypatch.setattr(Backbone, "read", never)
+    assert run_on(small_benchmark, embedding="alone").evaluate("two_stage").ranks == result.ranks
+    assert run_on(small_benchmark).evaluate("two_stage").options == {}
+
+
+def test_what_a_text_has_not_is_not_pooled():
+    with pytest.raises(ValueError, match="read alone has no states of source 'vision'"):
+        RunConfig(embedding="alone", source="vision")
+    with pytest.raises(ValueError, match="unknown embedding 'aloe'; did you mean 'alone'"):
+        RunConfig(embedding="aloe")
 
 
 def test_parameters_are_checked():
