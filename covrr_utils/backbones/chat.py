@@ -72,7 +72,7 @@ class Layout:
 
     def chat(self, text: str) -> Chat:
         """The conversation that asks ``text`` about a video, in the checkpoint's own template."""
-        text, marks = self._marked(text)
+        text, marks = self.marked(text)
         content = [{"type": "video"}, {"type": "text", "text": text}]
         rendered = self._rendered(content, add_generation_prompt=True)
         before, _, after = rendered.partition(self.processor.video_token)
@@ -100,7 +100,7 @@ class Layout:
 
     def answer_ids(self, text: str) -> list[int]:
         """The tokens of ``text`` as the model's answer, the end of its turn the last."""
-        marked, marks = self._marked(text)
+        marked, marks = self.marked(text)
         ids = [id_ for piece, _ in self._encoded(marked, marks) for id_ in piece]
         return [*ids, self.processor.tokenizer.eos_token_id]
 
@@ -131,7 +131,7 @@ class Layout:
 
     def reading(self, text: str) -> Reading:
         """The conversation in which ``text`` stands by itself, without a video or an answer."""
-        marked, marks = self._marked(text)
+        marked, marks = self.marked(text)
         chat = self._rendered([{"type": "text", "text": marked}], add_generation_prompt=False)
         begin = chat.rindex(marked)
         end = begin + len(marked)
@@ -185,7 +185,7 @@ class Layout:
         settings = json.loads(self.processor.tokenizer.backend_tokenizer.to_str())
         return Tokenizer.from_str(json.dumps(settings | {"added_tokens": []}))
 
-    def _marked(self, text: str) -> tuple[str, dict[str, str]]:
+    def marked(self, text: str) -> tuple[str, dict[str, str]]:
         """The text with a private-use character in the place of every control token, and what each
         of these characters stands for. What no encoding can write (half a character) becomes a
         question mark.

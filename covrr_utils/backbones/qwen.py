@@ -138,3 +138,26 @@ def qwen_processor() -> Qwen3VLProcessor:
         video_processor=videos,
         chat_template=tokenizer.chat_template,
     )
+
+
+# of the published Qwen3-VL-Reranker
+SYSTEM = (
+    "Judge whether the Document meets the requirements based on the Query and the Instruct"
+    ' provided. Note that the answer can only be "yes" or "no".'
+)
+
+INSTRUCTION = "Given a search query, retrieve relevant candidates that answer the query."
+
+EMPTY = "NULL"  # what stands for a side that holds nothing
+
+
+def match_question(query: str, instruction: str = INSTRUCTION) -> tuple[str, str]:
+    """The reranker's published prompt for a text and a video, to the letter: what stands before the
+    video's
+    tokens, and what follows them.
+    """
+    before = (
+        f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n<Instruct>: {instruction}"
+        f"<Query>:{query or EMPTY}\n<Document>:<|vision_start|>"
+    )
+    return before, "<|vision_end|><|im_end|>\n<|im_start|>assistant\n"

@@ -7,10 +7,8 @@ failure stays a miss here too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TypeVar
-
-import numpy as np
 
 from covrr_utils.backbones.description import Failure, Outcomes
 from covrr_utils.experiments.results import Result
@@ -18,6 +16,7 @@ from covrr_utils.experiments.run import Run
 from covrr_utils.experiments.stored import Described
 from covrr_utils.retrieval.pooling import ALONE, PREDICTS, VISION
 from covrr_utils.retrieval.scores import Scores, by_cosine
+from covrr_utils.retrieval.words import WordQuery, bm25
 
 T = TypeVar("T")
 
@@ -103,9 +102,7 @@ def evaluate_words(run: Run, strategy: str, save: bool = True) -> Result:
     """The strategy's descriptions matched with the gallery's by their words (BM25), in place of
     token states: what do the states add?
     """
-    queries = run.queries(strategy)
-    texts = Outcomes({id_: query.text for id_, query in queries.items()}, queries.failures)
-    return run.ranked(f"{strategy}, words", by_words(texts, run.gallery()), save, strategy)
+    return run.variant(scorers=["bm25"]).evaluate(strategy, save=save)
 
 
 def evaluate_reread(run: Run, strategy: str, save: bool = True) -> Result:
@@ -119,26 +116,10 @@ def evaluate_reread(run: Run, strategy: str, save: bool = True) -> Result:
 
 
 def by_words(texts: Outcomes[str], gallery: Outcomes[Described]) -> Scores:
-    """BM25 (Lucene's variant, k1 1.5, b 0.75) of each text against every gallery description; all
-    words count, also function words.
-    """
-    import bm25s
-
-    def split(lines: Iterable[str]) -> list[list[str]]:
-        return bm25s.tokenize(
-            list(lines),
-            stopwords=None,
-            token_pattern=r"(?u)\b\w+\b",
-            return_ids=False,
-            show_progress=False,
-        )
-
-    index = bm25s.BM25()
-    index.index(split(described.text for described in gallery.values()), show_progress=False)
-    by_query = {
-        id_: np.asarray(index.get_scores(words), np.float64) if words else np.zeros(len(gallery))
-        for id_, words in zip(texts, split(texts.values()), strict=True)
-    }
+    """BM25 of each text with every gallery description."""
+    queries = [WordQuery(text) for text in texts.values()]
+    matrix = bm25(queries, [described.text for described in gallery.values()])
+    by_query = dict(zip(texts, matrix, strict=True))
     return Scores(by_query, list(gallery), texts.failures, gallery.failures)
 
 

@@ -18,6 +18,7 @@ from covrr_utils.experiments.groups import (
     RetrievalOptions,
 )
 from covrr_utils.experiments.options import InvalidOption, nearest
+from covrr_utils.experiments.ranking_group import RankingOptions
 
 
 class UnknownParameter(InvalidOption):
@@ -25,7 +26,7 @@ class UnknownParameter(InvalidOption):
 
 
 class RunConfig(  # pydantic lists the fields of the last base first
-    RetrievalOptions, ReasoningOptions, PromptOptions, BackboneOptions, DataOptions
+    RankingOptions, RetrievalOptions, ReasoningOptions, PromptOptions, BackboneOptions, DataOptions
 ):
     """Everything that decides a run. Notebook parameters are these names in upper case.
 

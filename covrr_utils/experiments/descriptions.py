@@ -94,7 +94,7 @@ class Descriptions:
     def videos(self, videos: Sequence[str], desc: str) -> Outcomes[Described]:
         """Descriptions of these videos as they are, by video."""
         key = video_key(self.config, self.identity, self.generation)
-        work = [Work(video, stored_name(video, self._content(video)), video) for video in videos]
+        work = [Work(video, stored_name(video, self.content(video)), video) for video in videos]
         return self._filled(
             "gallery", key, work, lambda: VideoBatch(self.backbone, self._settings), desc, Described
         )
@@ -205,7 +205,7 @@ class Descriptions:
         """
         triplets = {t.id: t for t in self.benchmark.triplets if t.id in texts}
         work = [
-            Work(id_, stored_name(id_, self._content(t.reference), texts[id_]), t.reference)
+            Work(id_, stored_name(id_, self.content(t.reference), texts[id_]), t.reference)
             for id_, t in triplets.items()
         ]
         return self._filled(
@@ -217,7 +217,7 @@ class Descriptions:
             DescribedQuery,
         )
 
-    def _content(self, video: str) -> str | None:
+    def content(self, video: str) -> str | None:
         """The hash of a video's file, None when there is no such file."""
         if video not in self._contents:
             try:

@@ -1,4 +1,4 @@
-"""The fields of a run in five groups, each with what it means, its default and its valid values.
+"""The fields of a run in six groups, each with what it means, its default and its valid values.
 
 `covrr_utils.experiments.config.RunConfig` is made of these groups, and they are the groups of
 ``covrr run --help``. Nothing here needs torch.
@@ -18,6 +18,7 @@ from covrr_utils.backbones.sizes import ATTENTIONS, DTYPES, QUANTIZATIONS
 from covrr_utils.benchmarks.galleries import CANDIDATES, CONVENTIONS, PER_SECTION, REFERENCE
 from covrr_utils.benchmarks.labels import LAYOUTS
 from covrr_utils.experiments.options import Each, Number, OneOf, Options, Text, Whole
+from covrr_utils.experiments.ranking_group import RankingOptions
 from covrr_utils.reasoning.prompts import STYLES
 from covrr_utils.reasoning.settings import SYNTHESES
 from covrr_utils.reasoning.strategies import STRATEGIES
@@ -265,4 +266,11 @@ class RetrievalOptions(Options):
         return self
 
 
-GROUPS = (DataOptions, BackboneOptions, PromptOptions, ReasoningOptions, RetrievalOptions)
+GROUPS = (
+    DataOptions,
+    BackboneOptions,
+    PromptOptions,
+    ReasoningOptions,
+    RetrievalOptions,
+    RankingOptions,
+)

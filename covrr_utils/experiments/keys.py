@@ -38,6 +38,16 @@ def reading_key(config: RunConfig, identity: Identity, generation: Generation) -
     return _key(config, identity, generation, "read alone")
 
 
+def pair_key(
+    config: RunConfig, identity: Identity, generation: Generation, reranker: str, question: str
+) -> Key:
+    """The key of the scores of texts with videos: by which reranker, asked what. Nothing is
+    generated, and no other states are kept.
+    """
+    key = _key(config, identity, generation, question) | {"reranker": reranker}
+    return {name: value for name, value in key.items() if name not in ("decoding", "layers")}
+
+
 def given_key(config: RunConfig, identity: Identity, generation: Generation) -> Key:
     """The key of descriptions after the edit whose traces come from elsewhere."""
     asked = prompts.after_trace("E", "R", config.prompt_style)

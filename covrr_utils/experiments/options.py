@@ -157,6 +157,25 @@ class Whole(Kind):
 
 
 @dataclass(frozen=True)
+class WholeOr(Whole):
+    """A whole number of at least ``least``, or one of ``names``."""
+
+    names: tuple[str, ...] = ()
+
+    def checked(self, value: object, name: str) -> int | str:  # type: ignore[override]
+        if isinstance(value, str) and value in self.names:
+            return value
+        try:
+            return super().checked(value, name)
+        except ValueError as error:
+            raise ValueError(f"{error}; or one of: {', '.join(self.names)}") from None
+
+    @property
+    def shown(self) -> str:
+        return "|".join(("N", *self.names))
+
+
+@dataclass(frozen=True)
 class Number(Kind):
     """A number above 0, and at most ``most`` where that is given."""
 

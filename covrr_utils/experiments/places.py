@@ -18,6 +18,7 @@ from covrr_utils.backbones.sizes import find
 from covrr_utils.benchmarks.galleries import CANDIDATES, protocol
 from covrr_utils.benchmarks.naming import benchmark_label, distinct, list_benchmarks
 from covrr_utils.experiments.config import RunConfig, default
+from covrr_utils.experiments.ranking_group import RANKING
 from covrr_utils.files import digest
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from covrr_utils.experiments.results import Method, Result
 
 # the options that say how descriptions are compared, beside pooling, scheme and source
-RETRIEVING = ("embedding",)
+RETRIEVING = ("embedding", *RANKING)
 
 LONGEST = 180  # bytes of a file's name: file systems take 255, and writers add to it
 

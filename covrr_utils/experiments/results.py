@@ -110,6 +110,8 @@ class Result:
     cut_off: dict[str, int] = field(default_factory=dict)
     tokens_per_query: float | None = None
     seconds_per_query: float | None = None
+    # of the second look, see `covrr_utils.experiments.reranking.Reranking.summary`
+    reranking: dict | None = None
     grammar: str | None = None
     # of the traces, see `covrr_utils.reasoning.validity.validity`; None where none is written
     validity: dict | None = None

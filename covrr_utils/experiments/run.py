@@ -19,6 +19,7 @@ from covrr_utils.benchmarks.benchmark import Benchmark, load_benchmark
 from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.descriptions import Descriptions
 from covrr_utils.experiments.evaluation import rank
+from covrr_utils.experiments.first_stage import first_stage
 from covrr_utils.experiments.keys import grammar_of
 from covrr_utils.experiments.places import (
     RETRIEVING,
@@ -28,11 +29,13 @@ from covrr_utils.experiments.places import (
     outside_files,
     run_folder,
 )
+from covrr_utils.experiments.ranking_group import of_states
+from covrr_utils.experiments.reranking import Reranking, rerank
 from covrr_utils.experiments.results import Method, Result, save_result
 from covrr_utils.experiments.stored import Described, DescribedQuery
 from covrr_utils.reasoning.validity import validity
 from covrr_utils.retrieval.pooling import CONTEXT, PREDICTS, pool, way_of
-from covrr_utils.retrieval.scores import Scores, by_cosine
+from covrr_utils.retrieval.scores import Scores
 from covrr_utils.retrieval.weights import IDF, WordFrequencies
 from covrr_utils.store.pooled import pooled
 from covrr_utils.traces.trace import ReasoningTrace
@@ -167,11 +170,11 @@ class Run:
         """
         how = pooling, scheme, source, embedding
         if how not in self._pooled_gallery:
-            gallery = self._embedded(self.gallery(), embedding, "the gallery's descriptions")
+            gallery = self.embedded(self.gallery(), embedding, "the gallery's descriptions")
             self._pooled_gallery = {how: self.pooled(gallery, pooling, scheme, source)}
         return self._pooled_gallery[how]
 
-    def _embedded(
+    def embedded(
         self, described: Outcomes[D], embedding: str, what: str
     ) -> Outcomes[D] | Outcomes[Described]:
         """The descriptions whose states are pooled: as they were written, or read alone."""
@@ -180,11 +183,14 @@ class Run:
         return self.descriptions.alone(described, f"reading {what} alone")
 
     def scores(self, strategy: str, pooling: str, scheme: str, source: str = PREDICTS) -> Scores:
-        """Cosine of each query's pooled description with every gallery video's."""
-        embedding = self.config.embedding
-        gallery = self.pooled_gallery(pooling, scheme, source, embedding)
-        queries = self._embedded(self.queries(strategy), embedding, strategy)
-        return by_cosine(self.pooled(queries, pooling, scheme, source), gallery)
+        """How near each query is to every gallery video, by the run's scorers and its reranker."""
+        return self._ranking(strategy, pooling, scheme, source)[0]
+
+    def _ranking(
+        self, strategy: str, pooling: str, scheme: str, source: str
+    ) -> tuple[Scores, Reranking | None]:
+        scores = first_stage(self, strategy, pooling, scheme, source)
+        return (scores, None) if self.config.rerank is None else rerank(self, strategy, scores)
 
     def evaluate(
         self,
@@ -209,8 +215,9 @@ class Run:
         source = source or self.config.source
         self.benchmark.require_targets()
         gallery, queries = self.gallery(), self.queries(strategy)
-        scores = self.scores(strategy, pooling, scheme, source)
-        method = self.method(strategy, pooling, scheme, source)
+        scores, reranking = self._ranking(strategy, pooling, scheme, source)
+        how = (pooling, scheme, source) if of_states(self.config.scorers) else ()
+        method = self.method(strategy, *how)
         result = replace(
             rank(self.benchmark, scores, method),
             validity=self.validity(strategy),
@@ -218,6 +225,7 @@ class Run:
             cut_off={"queries": _cut_off(queries.values()), "gallery": _cut_off(gallery.values())},
             tokens_per_query=_mean([query.tokens for query in queries.values()]),
             seconds_per_query=_mean([query.seconds for query in queries.values()]),
+            reranking=reranking.summary() if reranking else None,
         )
         if save:
             save_result(result, self.folder)

@@ -48,7 +48,7 @@ def fill(
     bar.
 
     ``path_of`` gives a video's file or raises `ClipError`; ``compute`` turns (id, clip) pairs into
-    records and failures.
+    records and failures. A record has the id of its item, or the name under which it is stored.
 
     Raises
     ------
@@ -136,15 +136,16 @@ def _free_memory() -> None:
 def keep(
     collection: Collection, records: Sequence[Record], stored: Mapping[str, str]
 ) -> list[Failure]:
-    """Write one shard, each record under ``stored[record.id]``; one whose states float16 cannot
-    hold becomes a failure, the others are written.
+    """Write one shard, each record under ``stored[record.id]``, or under its own id where that says
+    nothing of it: an item of work may give several records. One whose states float16 cannot hold
+    becomes a failure, the others are written.
 
     What another process has stored meanwhile is left as it is.
     """
     named = [
-        Record(stored[record.id], record.description, record.extra)
+        Record(stored.get(record.id, record.id), record.description, record.extra)
         for record in records
-        if stored[record.id] not in collection
+        if stored.get(record.id, record.id) not in collection
     ]
     try:
         collection.add(named)

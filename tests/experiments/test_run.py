@@ -133,9 +133,8 @@ def test_descriptions_are_read_alone_where_the_run_says_so(small_benchmark, runs
     run = run_on(small_benchmark, embedding="alone")
     result = run.evaluate("two_stage")
     assert result.options == {"embedding": "alone"} and result.coverage == 1.0
-    assert [path.stem for path in run.folder.glob("*.json")] == [
-        "two_stage__weighted_mean__word__predicts__seed0__embedding-alone"
-    ]
+    (path,) = run.folder.glob("*.json")
+    assert path.stem.startswith("two_stage__weighted_mean__word__predicts__seed0__embedding-alone")
     in_context = run.variant(embedding="context")
     first = run.benchmark.triplets[0].id
     how = ("two_stage", "weighted_mean", "word")

@@ -1,0 +1,95 @@
+"""The options that go past the paper: other scorers beside token states, their fusion, and a second
+look at the first candidates of the ranking.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from covrr_utils.experiments.options import Each, Number, OneOf, Options, WholeOr
+from covrr_utils.retrieval.fusion import MIN_MAX, SCALES
+from covrr_utils.retrieval.pooling import ALONE, CONTEXT
+from covrr_utils.retrieval.words import WORD_SCORERS
+
+STATES = "states"
+
+SCORERS = (STATES, CONTEXT, ALONE, *WORD_SCORERS)
+
+LIKELIHOOD, YES_NO = "likelihood", "yes-no"
+
+RERANKERS = (LIKELIHOOD, YES_NO)
+
+DESCRIPTION, EDIT = "description", "edit"
+
+RERANK_INPUTS = (DESCRIPTION, EDIT)
+
+ADAPTIVE = "adaptive"
+
+
+class RankingOptions(Options):
+    """From descriptions to a ranking: the scorers of the first stage, and the reranker."""
+
+    scorers: Annotated[
+        tuple[str, ...],
+        BeforeValidator(Each(kind=OneOf(names=SCORERS), noun="scorer", single=True, least=1)),
+    ] = Field(
+        (STATES,),
+        description="what compares descriptions: their pooled states (as 'embedding' says, or"
+        " 'context' and 'alone' side by side), their words by bm25 or tfidf; give it once for each,"
+        " several are fused (default: states)",
+    )
+    weights: Annotated[tuple[float, ...], BeforeValidator(Each(kind=Number(), noun="weight"))] = (
+        Field((), description="weight of each scorer when they are fused (default: all the same)")
+    )
+    fuse: Annotated[str, BeforeValidator(OneOf(names=tuple(SCALES)))] = Field(
+        MIN_MAX, description="the scale to which lists of scores are brought before they are summed"
+    )
+    edit_weight: Annotated[float, BeforeValidator(Number())] = Field(
+        1.0,
+        description="for bm25 and tfidf: how much words of the query's description count that stand"
+        " in the edit too",
+    )
+    rerank: Annotated[str | None, BeforeValidator(OneOf(names=RERANKERS, optional=True))] = Field(
+        None,
+        description="score the first candidates again with the backbone: likelihood of the query's"
+        " description given the candidate's video, or yes-no, its answer to whether both match"
+        " (default: none)",
+    )
+    rerank_depth: Annotated[int | str, BeforeValidator(WholeOr(names=(ADAPTIVE,)))] = Field(
+        20,
+        description="how many candidates are scored again; adaptive: none while the first stage is"
+        " sure, else five more until the reranker is, at most 50",
+    )
+    rerank_weight: Annotated[float, BeforeValidator(Number(most=1.0))] = Field(
+        1.0, description="the reranker's share in the new order; the first stage has the rest"
+    )
+    rerank_input: Annotated[str, BeforeValidator(OneOf(names=RERANK_INPUTS))] = Field(
+        DESCRIPTION, description="what of the query the reranker is given"
+    )
+
+    @model_validator(mode="after")
+    def _one_weight_for_each(self) -> Self:
+        if self.weights and len(self.weights) != len(self.scorers):
+            raise ValueError(
+                f"{len(self.weights)} weights for {len(self.scorers)} scorers"
+                f" ({', '.join(self.scorers)}); give one weight for each, or none"
+            )
+        if twice := [name for name in self.scorers if self.scorers.count(name) > 1]:
+            raise ValueError(f"the scorer {twice[0]!r} is given twice")
+        if self.rerank == LIKELIHOOD and self.rerank_input == EDIT:
+            raise ValueError(
+                "rerank 'likelihood' needs rerank_input 'description': a candidate shows what"
+                " comes after the edit, so the edit's own likelihood tells nothing; for the edit,"
+                " take rerank 'yes-no'"
+            )
+        return self
+
+
+def of_states(scorers: tuple[str, ...]) -> bool:
+    """Whether one of these scorers compares pooled states, and not words alone."""
+    return any(scorer not in WORD_SCORERS for scorer in scorers)
+
+
+RANKING = tuple(RankingOptions.model_fields)
