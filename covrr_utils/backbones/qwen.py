@@ -153,8 +153,7 @@ EMPTY = "NULL"  # what stands for a side that holds nothing
 
 def match_question(query: str, instruction: str = INSTRUCTION) -> tuple[str, str]:
     """The reranker's published prompt for a text and a video, to the letter: what stands before the
-    video's
-    tokens, and what follows them.
+    video's tokens, and what follows them.
     """
     before = (
         f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n<Instruct>: {instruction}"
