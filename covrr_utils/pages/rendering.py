@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from urllib.parse import quote
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -14,6 +15,11 @@ from markupsafe import Markup
 TEMPLATES = "covrr_utils.pages"  # whose cards and styles every page may use
 
 HALF = re.compile("[\ud800-\udfff]")
+
+
+def fragment(text: str) -> str:
+    """The text as it stands in an address after #."""
+    return quote(HALF.sub("\ufffd", text), safe="")
 
 
 def render(package: str, template: str, script: str | None = None, **content: object) -> bytes:
@@ -30,6 +36,7 @@ def render(package: str, template: str, script: str | None = None, **content: ob
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["fragment"] = fragment
     code = environment.get_template(script).render() if script else ""
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
     page = environment.get_template(template).render(
