@@ -89,7 +89,7 @@ def test_the_words_that_beat_the_target():
     assert cells(item, DESCRIPTION, "actions") == [("It rolls.", True)]
     assert '<mark class="beat">rolls</mark>' in page([item])
     same = card(query=Query(TARGET.replace("static", "wide")))
-    assert same.won_with == [] and "the vectors alone were nearer" in page([same])
+    assert same.won_with == [] and "its vector alone was nearer" in page([same])
     free = card(
         query=Query("a fried egg rolls"), texts={"rival": "an egg rolls", "target": "fried"}
     )

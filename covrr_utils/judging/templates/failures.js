@@ -80,7 +80,10 @@ function read() {
   }
   apply();
   const card = cards.find(card => parts.includes(card.id));
-  if (!card) return;
+  if (!card) {
+    if (parts.length) form.scrollIntoView({ block: "nearest" }); // below the overview, which links to views
+    return;
+  }
   if (card.hidden) { form.reset(); apply(); } // a link to a card shows it, whatever else it says
   show(card);
 }
@@ -107,5 +110,5 @@ list.addEventListener("keydown", event => {
 });
 window.addEventListener("hashchange", read);
 form.hidden = false;
-form.querySelector(".choices").open = matchMedia("(min-width: 800px)").matches; // a phone has no room for them
+form.querySelector(".choices").open = matchMedia("(min-width: 1100px)").matches; // less has no room for them
 read();
