@@ -136,4 +136,5 @@ def test_only_the_pages_own_script_may_run(page):
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert f"script-src &#39;sha256-{digest}&#39;" in shown
     assert "a = 1 && 2" in script, "the script is not escaped"
+    assert shown.index("<body>") < shown.index("data:image"), "words need not wait for pictures"
     assert shown.count("data:image/webp") == 1 and "https:" not in shown

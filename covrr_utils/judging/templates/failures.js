@@ -60,7 +60,10 @@ function remember(card = opened()) {
 
 function show(card) {
   for (const other of cards) body(other).open = other === card;
-  card.scrollIntoView({ block: "start" });
+  // cards that come into sight take their true height, which moves this one: again, once they have
+  const scroll = () => card.scrollIntoView({ block: "start" });
+  scroll();
+  requestAnimationFrame(() => { scroll(); requestAnimationFrame(scroll); });
   body(card).querySelector("summary").focus({ preventScroll: true });
   remember(card);
 }
