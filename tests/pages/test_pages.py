@@ -127,7 +127,7 @@ def test_nothing_that_is_shown_can_run(page):
     )
     assert "<script" not in shown and "<img" not in shown and "script-src &#39;none&#39;" in shown
     assert "&lt;script&gt;alert(1)" in shown and "\ufffd" in shown and "עברית" in shown
-    assert shown.count("<style>") == shown.count("</style>") == 2
+    assert shown.count("<style>") == shown.count("</style>") == 3
 
 
 def test_only_the_pages_own_script_may_run(page):
