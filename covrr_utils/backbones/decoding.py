@@ -58,7 +58,7 @@ class Answers:
         return out
 
 
-class Decoder:
+class TextGenerator:
     """How a backbone answers a batch of prompts."""
 
     def __init__(self, backbone: Backbone):

@@ -75,10 +75,10 @@ class Sights:
         if new:
             sights = self._encode([clips[row] for row in new], [befores[row] for row in new])
             fresh = {keys[row]: sight for row, sight in zip(new, sights)}
-        found = [fresh[key] if key in fresh else self._kept[key] for key in keys]
-        for key, sight in zip(keys, found):
+        sights = [fresh[key] if key in fresh else self._kept[key] for key in keys]
+        for key, sight in zip(keys, sights):
             self._keep(key, sight)
-        return found
+        return sights
 
     def outputs(self, sights: Sequence[Sight]) -> BaseModelOutputWithDeepstackFeatures:
         """What the vision tower gives for these clips in one batch, on the model's device."""

@@ -45,8 +45,8 @@ def check_videos(benchmark: Benchmark, desc: str | None = "probing videos") -> l
     """
     videos, findings = benchmark.videos(), []
     with Decoder(WORKERS) as decoder:
-        asked = [submitted(decoder, benchmark.video_path, video, PROBE) for video in videos]
-        for video, (path, answer) in zip(tqdm(videos, desc=desc, disable=desc is None), asked):
+        probes = [submitted(decoder, benchmark.video_path, video, PROBE) for video in videos]
+        for video, (path, answer) in zip(tqdm(videos, desc=desc, disable=desc is None), probes):
             cause, message, reader = PRESENT, "", ""
             try:
                 reader = answer.result().reader

@@ -46,14 +46,14 @@ class Protocol:
 
     def __str__(self) -> str:
         """As it is written on the command line."""
-        own = (
+        name = (
             self.candidates
             if self.candidates in CANDIDATES
             else f"list-{Path(self.candidates).stem}"
         )
         section = f"{PER_SECTION}:" if self.per_section else ""
         reference = "" if self.exclude_reference else REFERENCE
-        return f"{section}{own}{reference}"
+        return f"{section}{name}{reference}"
 
     def in_words(self) -> str:
         """In words, for results."""

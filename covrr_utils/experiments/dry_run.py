@@ -133,18 +133,18 @@ def verify(
         for t in benchmark.triplets
     ]
     read = [clip if side is None else _enlarged(clip, side) for clip in read]
-    seconds, found = {}, {}
-    for name, asked in {
+    seconds, descriptions = {}, {}
+    for name, batch in {
         "gallery": [Prompt(clip, prompts.describe()) for clip in read],
         "query": [
             Prompt(clip, prompts.single_stage(t.edit)) for clip, t in zip(read, benchmark.triplets)
         ],
     }.items():
         begun = time.perf_counter()
-        found[name] = backbone.describe(asked, Generation(max_new_tokens=max_new_tokens))
-        seconds[name] = (time.perf_counter() - begun) / len(asked)
+        descriptions[name] = backbone.describe(batch, Generation(max_new_tokens=max_new_tokens))
+        seconds[name] = (time.perf_counter() - begun) / len(batch)
     width = backbone.model.config.text_config.hidden_size
-    for description in (*found["gallery"], *found["query"]):
+    for description in (*descriptions["gallery"], *descriptions["query"]):
         vision = None if description.vision is None else description.vision.shape
         if description.states.shape != (len(description.tokens), width) or vision != (width,):
             raise RuntimeError(

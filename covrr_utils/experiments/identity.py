@@ -78,12 +78,12 @@ def _backbone(name: str, revision: str | None) -> object:
 
     published = sizes.find(name)
     try:
-        found = try_to_load_from_cache(
+        config = try_to_load_from_cache(
             published.hub if published else name, "config.json", revision=revision
         )
     except HFValidationError:
         return None
-    return Path(found).parent.name if isinstance(found, str) else None
+    return Path(config).parent.name if isinstance(config, str) else None
 
 
 def _folder(folder: Path, without: str = "") -> dict[str, str | None]:

@@ -140,10 +140,10 @@ def validate(
                 f"{where}: expected {len(rows)} rows, found"
                 f" {len(mine) if isinstance(mine, list) else type(mine).__name__}"
             )
-        for number, (row, own) in enumerate(zip(rows, mine)):
+        for number, (row, answer) in enumerate(zip(rows, mine)):
             _check_row(
                 row,
-                own,
+                answer,
                 f"{where}, row {number}",
                 section if len(parts) > 1 else "",
                 allowed,
@@ -154,22 +154,22 @@ def validate(
 
 
 def _check_row(
-    row: Mapping, own: object, where: str, section: str, allowed: set[str] | None, count: int
+    row: Mapping, answer: object, where: str, section: str, allowed: set[str] | None, count: int
 ) -> None:
-    if not isinstance(own, dict) or {key: own.get(key) for key in row} != dict(row):
+    if not isinstance(answer, dict) or {key: answer.get(key) for key in row} != dict(row):
         raise SubmissionError(
             f"{where}: expected the challenge's row with {' and '.join(ADDED)} added; what the row"
             " had must not change"
         )
-    if set(own) != {*row, *ADDED}:
+    if set(answer) != {*row, *ADDED}:
         raise SubmissionError(
-            f"{where}: expected the keys {', '.join([*row, *ADDED])}; found {', '.join(own)}"
+            f"{where}: expected the keys {', '.join([*row, *ADDED])}; found {', '.join(answer)}"
         )
-    videos = own["video_target"]
+    videos = answer["video_target"]
     if not isinstance(videos, list) or len(videos) != count:
-        found = len(videos) if isinstance(videos, list) else videos
+        number = len(videos) if isinstance(videos, list) else videos
         raise SubmissionError(
-            f"{where}: key 'video_target': expected {count} video ids, found {found!r}"
+            f"{where}: key 'video_target': expected {count} video ids, found {number!r}"
         )
     try:
         ids = [video_id(video, f"{where}: key 'video_target'") for video in videos]
@@ -189,9 +189,9 @@ def _check_row(
         strange := [id_ for id_ in ids if (f"{section}/{id_}" if section else id_) not in allowed]
     ):
         raise SubmissionError(f"{where}: key 'video_target': {strange[0]!r} is not in the gallery")
-    if not isinstance(own["reasoning_trace"], str) or not own["reasoning_trace"].strip():
+    if not isinstance(answer["reasoning_trace"], str) or not answer["reasoning_trace"].strip():
         raise SubmissionError(
-            f"{where}: key 'reasoning_trace': expected a text, found {own['reasoning_trace']!r}"
+            f"{where}: key 'reasoning_trace': expected a text, found {answer['reasoning_trace']!r}"
         )
 
 

@@ -120,14 +120,14 @@ def slot_ratios(
     over the assertions that change, of all slots.
     """
     ours, theirs = canonical_pairs(trace), canonical_pairs(gold)
-    found = {slot: ratios(ours[slot], theirs[slot]) for slot in SLOTS}
-    found[CHANGES] = ratios(
+    by_slot = {slot: ratios(ours[slot], theirs[slot]) for slot in SLOTS}
+    by_slot[CHANGES] = ratios(
         *(
             frozenset((s, b, a) for s in SLOTS for b, a in side[s] if b != a)
             for side in (ours, theirs)
         )
     )
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in by_slot.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -147,12 +147,12 @@ class SlotsJudge(CaseByCase):
     def verdict(self, case: Case) -> Verdict:
         if case.gold is None:
             return Verdict(case.id, None, cause="no gold trace")
-        found = slot_ratios(case.judged_trace(), case.gold)
-        slots = float(np.mean([found[slot][2] for slot in SLOTS if slot in found]))
-        score = (slots + found[CHANGES][2]) / 2 if CHANGES in found else slots
+        by_slot = slot_ratios(case.judged_trace(), case.gold)
+        slots = float(np.mean([by_slot[slot][2] for slot in SLOTS if slot in by_slot]))
+        score = (slots + by_slot[CHANGES][2]) / 2 if CHANGES in by_slot else slots
         parts = {
             f"{name} {what}": value[i]
-            for name, value in found.items()
+            for name, value in by_slot.items()
             for i, what in enumerate(("precision", "recall", "f1"))
         }
         return Verdict(case.id, 10 * score, parts)

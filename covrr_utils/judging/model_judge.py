@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 from tqdm import tqdm
@@ -22,8 +23,10 @@ from tqdm import tqdm
 from covrr_utils import paths
 from covrr_utils.backbones.backbone import Backbone
 from covrr_utils.backbones.generation import Generation, Prompt
+from covrr_utils.backbones.registry import judge_models, list_backbones
+from covrr_utils.benchmarks.naming import distinct
 from covrr_utils.files import digest, read_or_set_aside, write_atomically
-from covrr_utils.judging.endpoint import AnswerError, Endpoint
+from covrr_utils.judging.endpoint import AnswerError, Endpoint, shown_address
 from covrr_utils.judging.judges import Case, Verdict
 from covrr_utils.judging.rubric import RUBRIC_VERSION, Rubric, rubric_prompt, rubric_schema
 from covrr_utils.video.clips import Clip, ClipError
@@ -44,6 +47,8 @@ class ModelJudge:
         cache key
     batch : how many cases are asked at once; finished batches are kept when a later one fails
     folder : the cache; default ``runs/store/judgements``
+    place : what tells the judge from others of that identity, such as where it is served; it
+        follows the identity in the judge's name, and so in the name of every score's file
     """
 
     reads = "trace"
@@ -56,8 +61,11 @@ class ModelJudge:
         decides: dict[str, Any],
         batch: int = 16,
         folder: Path | None = None,
+        place: str = "",
     ):
-        self.name, self.ask, self.decides, self.batch = f"model:{identity}", ask, decides, batch
+        self._asked_as = f"model:{identity}"  # ``decides`` has the place, where it matters
+        self.name = f"{self._asked_as} at {place}" if place else self._asked_as
+        self.ask, self.decides, self.batch = ask, decides, batch
         self.folder = folder or paths.runs_dir() / "store" / "judgements"
 
     def verdicts(self, cases: Sequence[Case]) -> list[Verdict]:
@@ -65,30 +73,30 @@ class ModelJudge:
         score.
         """
         files = {case.id: self.folder / f"{self._key(case)}.json" for case in cases}
-        found = {}
+        verdicts = {}
         for case in cases:
             kept = read_or_set_aside(files[case.id], partial(_kept_verdict, case.id))
             if kept is not None:
-                found[case.id] = kept
-        missing = [case for case in cases if case.id not in found]
+                verdicts[case.id] = kept
+        missing = [case for case in cases if case.id not in verdicts]
         for start in tqdm(
             range(0, len(missing), self.batch), desc=self.name, disable=not missing, mininterval=1
         ):
-            asked = missing[start : start + self.batch]
-            for case, answer in zip(asked, self.ask(asked), strict=True):
+            batch = missing[start : start + self.batch]
+            for case, answer in zip(batch, self.ask(batch), strict=True):
                 if isinstance(answer, Exception):
-                    found[case.id] = Verdict(case.id, None, cause=f"judge: {_why(answer)}")
+                    verdicts[case.id] = Verdict(case.id, None, cause=f"judge: {_why(answer)}")
                     continue
-                found[case.id] = _verdict(case.id, answer)
-                if found[case.id].score is not None:
+                verdicts[case.id] = _verdict(case.id, answer)
+                if verdicts[case.id].score is not None:
                     write_atomically(files[case.id], answer.encode())
-        return [found[case.id] for case in cases]
+        return [verdicts[case.id] for case in cases]
 
     def _key(self, case: Case) -> str:
         return digest(
             {
                 "version": RUBRIC_VERSION,
-                "judge": self.name,
+                "judge": self._asked_as,
                 "prompt": prompt_of(case),
                 "reference": case.reference,
                 **self.decides,
@@ -161,7 +169,16 @@ def backbone_judge(
         **generation.to_dict(),
         **backbone.differences,
     }
-    return ModelJudge(backbone.name, ask, decides, backbone.batch_size, folder)
+    place = "" if _embedded(backbone) else backbone.weights_hash[:6]
+    return ModelJudge(backbone.name, ask, decides, backbone.batch_size, folder, place)
+
+
+def _embedded(backbone: Backbone) -> bool:
+    """Whether nothing else can have this backbone's name."""
+    folders = [
+        folder.resolve() for folder in (*list_backbones().values(), *judge_models().values())
+    ]
+    return isinstance(backbone.weights, Path) and backbone.weights.resolve() in folders
 
 
 def endpoint_judge(
@@ -195,16 +212,17 @@ def endpoint_judge(
     key = os.environ.get(KEY_VARIABLE)
     endpoint = Endpoint(model, url, key, KEY_VARIABLE, timeout, retries, options)
 
+    decides = {"url": url, "seed": seed, "structured": structured}
+    apart = {"query": urlsplit(url).query, "structured": structured}
+    usual = {"query": "", "structured": True}
+    place = distinct(
+        shown_address(url), {name: value for name, value in apart.items() if value != usual[name]}
+    )
+
     def one(case: Case) -> str | Exception:
         try:
             return endpoint.ask(prompt_of(case))
         except AnswerError as error:
             return error
 
-    return ModelJudge(
-        model,
-        lambda cases: [one(case) for case in cases],
-        {"url": url, "seed": seed, "structured": structured},
-        1,
-        folder,
-    )
+    return ModelJudge(model, lambda cases: [one(case) for case in cases], decides, 1, folder, place)

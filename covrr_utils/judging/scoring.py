@@ -83,10 +83,10 @@ def cases(run: Run, strategy: str) -> list[Case]:
     texts = (
         {} if described else {video: described.text for video, described in run.gallery().items()}
     )
-    found = []
+    collected = []
     for triplet in run.benchmark.triplets:
         query, failure = queries.get(triplet.id), queries.failures.get(triplet.id)
-        found.append(
+        collected.append(
             Case(
                 triplet.id,
                 triplet.edit,
@@ -100,7 +100,7 @@ def cases(run: Run, strategy: str) -> list[Case]:
                 f"{failure.stage}: {failure.cause}" if failure else None,
             )
         )
-    return found
+    return collected
 
 
 def _text(triplet: Triplet, key: str) -> str | None:
@@ -114,8 +114,8 @@ def judged(judge: Judge, cases: Iterable[Case]) -> list[Verdict]:
 
     A case with nothing to judge scores 0 with its cause, without asking the judge.
     """
-    cases, found = list(cases), {}
-    asked = []
+    cases, verdicts = list(cases), {}
+    judgeable = []
     for case in cases:
         shown = (
             case.description
@@ -123,11 +123,11 @@ def judged(judge: Judge, cases: Iterable[Case]) -> list[Verdict]:
             else case.trace and any(case.trace.to_dict().values())
         )
         if case.failure or not shown:
-            found[case.id] = Verdict(case.id, 0.0, cause=case.failure or f"no {judge.reads}")
+            verdicts[case.id] = Verdict(case.id, 0.0, cause=case.failure or f"no {judge.reads}")
         else:
-            asked.append(case)
-    found |= {verdict.id: verdict for verdict in judge.verdicts(asked)}
-    return [found[case.id] for case in cases]
+            judgeable.append(case)
+    verdicts |= {verdict.id: verdict for verdict in judge.verdicts(judgeable)}
+    return [verdicts[case.id] for case in cases]
 
 
 def score(run: Run, strategy: str, judge: Judge) -> Score:
@@ -138,8 +138,8 @@ def score(run: Run, strategy: str, judge: Judge) -> Score:
     NoTraces
         If the judge reads traces and the strategy writes none.
     """
-    found = cases(run, strategy)
-    answered = [case for case in found if case.failure is None]
+    seen = cases(run, strategy)
+    answered = [case for case in seen if case.failure is None]
     if judge.reads == "trace" and answered and not any(case.trace for case in answered):
         raise NoTraces(
             f"{strategy} writes no traces for the judge {judge.name!r} to read; the judge 'outcome'"
@@ -147,7 +147,7 @@ def score(run: Run, strategy: str, judge: Judge) -> Score:
         )
     return summary(
         judge,
-        judged(judge, found),
+        judged(judge, seen),
         strategy,
         run.descriptions.identity.name,
         f"measured here, {run.benchmark.kind}",
@@ -193,11 +193,11 @@ def load_scores(folder: Path | None = None) -> list[dict]:
     """Every stored score below ``folder`` (default: ``runs/``) without its verdicts, with its
     benchmark's name, in path order. A damaged file is named and set aside.
     """
-    found = []
+    scores = []
     for path in sorted((folder or paths.runs_dir()).glob("*/*/quality/score__*.json")):
         if (data := read_or_set_aside(path, _without_verdicts)) is not None:
-            found.append({"benchmark": path.parents[2].name, **data})
-    return found
+            scores.append({"benchmark": path.parents[2].name, **data})
+    return scores
 
 
 def _without_verdicts(blob: bytes) -> dict:

@@ -104,10 +104,24 @@ def counterfactual(
             new[i] if triplet.id in traces else base.ranks[i]
             for i, triplet in enumerate(run.benchmark.triplets)
         ]
-        found = metrics.compare(base.ranks, ranks)
+        comparison = metrics.compare(base.ranks, ranks)
         percent = (
             100 * value
-            for value in (found.recall_first, found.recall_second, found.gain, *found.interval)
+            for value in (
+                comparison.recall_first,
+                comparison.recall_second,
+                comparison.gain,
+                *comparison.interval,
+            )
         )
-        rows.append((slot, len(traces), *percent, found.only_second, found.only_first, found.p))
+        rows.append(
+            (
+                slot,
+                len(traces),
+                *percent,
+                comparison.only_second,
+                comparison.only_first,
+                comparison.p,
+            )
+        )
     return pd.DataFrame(rows, columns=COUNTERFACTUAL_COLUMNS)

@@ -88,11 +88,11 @@ class Journal:
                 f"{paths.relative(self.path)} was replaced by a shorter one while it was in use;"
                 " run the same command again"
             )
-        found: list[Line] = []
+        news: list[Line] = []
         lines = text.split(b"\n")[:-1]  # what follows the last end of a line is cut off
         for number, raw in enumerate(lines, start=1):
             try:
-                found.append(line := _parsed(raw))
+                news.append(line := _parsed(raw))
                 if isinstance(line, Skipped):
                     self.damaged -= set(line.skipped)
             except (ValueError, RecursionError):
@@ -100,7 +100,7 @@ class Journal:
                     break  # the last line, cut off in writing: it never was
                 self.damaged.add(self._read_to)
             self._read_to += len(raw) + 1
-        return found
+        return news
 
     def append(self, line: Line) -> None:
         """Add a line at the end and flush it to disk; it is known then, and not among the news.

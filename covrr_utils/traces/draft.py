@@ -38,23 +38,23 @@ class Draft:
 
     def assertions(self) -> dict[str, list[str]]:
         """All assertions by slot, in the order of the text; slots without one are left out."""
-        found = {slot: joined(entries) for slot, entries in self.entries.items()}
-        return {slot: items for slot, items in found.items() if items}
+        by_slot = {slot: joined(entries) for slot, entries in self.entries.items()}
+        return {slot: items for slot, items in by_slot.items() if items}
 
     def trace(self) -> ReasoningTrace:
         """The trace, with everything that it lacks or exceeds among the repairs."""
-        found = self.assertions()
+        by_slot = self.assertions()
         for slot, entries in self.entries.items():
             if any(value.side for value in entries):
                 self.repairs.append(f"slot {slot!r}: before and after joined")
         self.repairs += [
             f"slot {slot!r}: kept {MAX_ASSERTIONS} of {len(items)} assertions"
-            for slot, items in found.items()
+            for slot, items in by_slot.items()
             if len(items) > MAX_ASSERTIONS
         ]
-        self.repairs += [f"slot {slot!r}: missing" for slot in SLOTS if slot not in found]
-        if list(found) != [slot for slot in SLOTS if slot in found]:
+        self.repairs += [f"slot {slot!r}: missing" for slot in SLOTS if slot not in by_slot]
+        if list(by_slot) != [slot for slot in SLOTS if slot in by_slot]:
             self.repairs.append("slots in another order")
         return ReasoningTrace(
-            **{slot: tuple(items[:MAX_ASSERTIONS]) for slot, items in found.items()}
+            **{slot: tuple(items[:MAX_ASSERTIONS]) for slot, items in by_slot.items()}
         )

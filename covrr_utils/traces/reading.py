@@ -71,9 +71,9 @@ def read_trace_text(text: str) -> WrittenTrace:
         If no slot at all is found, or all are empty.
     """
     bare = text.strip()
-    asked = _lines_as_asked(bare) or _json_as_asked(bare)
-    if asked:
-        return asked
+    flawless = _lines_as_asked(bare) or _json_as_asked(bare)
+    if flawless:
+        return flawless
     after_thoughts = _THOUGHT.split(text)[-1]
     if after_thoughts != text:
         try:

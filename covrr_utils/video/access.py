@@ -22,15 +22,15 @@ def check_file(path: Path) -> None:
     """
     shown = paths.relative(path)
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
             raise ClipError("not a file", f"{shown}: is {kind}; put the video there in its place")
         with open(path, "rb"):
             pass
     except OSError as error:
         raise unreadable(path, error) from error
-    if found.st_size == 0:
+    if status.st_size == 0:
         raise ClipError("empty file", f"{shown}: the file has no bytes; download it again")
 
 

@@ -85,8 +85,8 @@ class Sampling:
         if self.num_frames is not None:
             count = self.num_frames
         else:
-            wanted = int(total / video_fps * (self.fps or 0.0))
-            count = min(max(wanted, self.min_frames), self.max_frames, total)
+            count = int(total / video_fps * (self.fps or 0.0))
+            count = min(max(count, self.min_frames), self.max_frames, total)
         return np.linspace(0, total - 1, count).round().astype(np.int64)
 
     def to_dict(self) -> dict[str, object]:

@@ -244,8 +244,8 @@ def matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
     if "DISPLAYMATRIX" not in side_data:
         return None
     numbers = struct.unpack("=9i", bytes(side_data["DISPLAYMATRIX"]))
-    found = (numbers[0], numbers[1], numbers[3], numbers[4])
-    return None if found == (65536, 0, 0, 65536) else found
+    turn = (numbers[0], numbers[1], numbers[3], numbers[4])
+    return None if turn == (65536, 0, 0, 65536) else turn
 
 
 @contextmanager

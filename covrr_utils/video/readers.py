@@ -200,7 +200,7 @@ def _pass(
     import av
 
     stamps: list[int | None] = []
-    found: dict[int, np.ndarray] = {}
+    pixels_at: dict[int, np.ndarray] = {}
     size: tuple[int, int] | None = None
     with opened(path) as (container, stream):
         try:
@@ -211,7 +211,7 @@ def _pass(
                 if place in wanted:
                     size = size or (frame.width, frame.height)
                     pixels = _upright(frame, size)
-                    found[place] = pixels if target is None else scaled(pixels[None], target)[0]
+                    pixels_at[place] = pixels if target is None else scaled(pixels[None], target)[0]
         except (av.FFmpegError, ValueError) as error:
             if isinstance(error, OSError):
                 raise
@@ -227,7 +227,7 @@ def _pass(
                 f"{shown}: frame {len(stamps)} cannot be decoded ({reason(error)}); download it"
                 " again",
             ) from error
-    return stamps, found
+    return stamps, pixels_at
 
 
 def _upright(frame: VideoFrame, size: tuple[int, int]) -> UInt8[np.ndarray, "height width 3"]:

@@ -52,8 +52,8 @@ class PixelBudget:
 
         most = self.most
         if self.tokens_per_frame is not None:
-            own = min(self.tokens_per_frame * self.side**2, self.most // count)
-            most = count * max(own, int(self.least * 1.05))
+            per_frame = min(self.tokens_per_frame * self.side**2, self.most // count)
+            most = count * max(per_frame, int(self.least * 1.05))
         return smart_resize(count, height, width, self.frames, self.side, self.least, most)
 
     def target(self, count: int, height: int, width: int) -> tuple[int, int] | None:

@@ -274,7 +274,7 @@ def test_an_endpoint_is_asked_once_and_in_the_right_form(server, tmp_path, monke
     assert [verdict.score for verdict in verdicts] == [4.5, 4.5, None] and verdicts[
         2
     ].cause == "judge: unusable answer"
-    assert verdicts[0].parts["concision"] == 9 and judge.name == "model:judge-1"
+    assert verdicts[0].parts["concision"] == 9 and judge.name == f"model:judge-1 at {server.url}"
     path, key, body = server.asked[0]
     assert (
         path == "/v1/chat/completions"
