@@ -59,5 +59,5 @@ def notice(name: str | Path, kind: str) -> str | None:
     return (
         f"{folder.name} knows {knows} and nothing else. These videos are others, so what it writes"
         " about them means nothing, and neither does any number made of it; for real videos give a"
-        " published backbone, such as qwen3-vl-2b"
+        " published backbone, such as qwen3-vl-2b, which a CPU can run too"
     )

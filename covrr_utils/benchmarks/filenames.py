@@ -50,7 +50,16 @@ def _real(folder: Path) -> Path:
 
 
 def videos_below(root: Path, link_roots: Sequence[Path]) -> Iterator[str]:
-    """The names of the videos below a folder, relative to it and without suffix.
+    """The names of the videos below a folder, relative to it and without suffix; order, links,
+    closed folders and errors are those of `video_files_below`.
+    """
+    for path in video_files_below(root, link_roots):
+        name = path if os.path.isdir(path) else path.parent / stem_of(path.name)
+        yield as_text(name.relative_to(root))
+
+
+def video_files_below(root: Path, link_roots: Sequence[Path]) -> Iterator[Path]:
+    """The video files below a folder, sorted within each folder.
 
     A folder that may not be looked into is named among them, so that it is not passed over in
     silence. Links to folders are followed into ``link_roots`` and below the root, each folder once.
@@ -85,7 +94,7 @@ def videos_below(root: Path, link_roots: Sequence[Path]) -> Iterator[str]:
 
     for folder, folders, files in os.walk(root, onerror=refuse, followlinks=True):
         folders[:] = [name for name in sorted(folders) if entered(Path(folder, name))]
-        for file in files:
+        for file in sorted(files):
             if suffix_of(file) and stem_of(file) and not file.startswith(DOUBLE):
-                yield as_text((Path(folder) / stem_of(file)).relative_to(root))
-    yield from (as_text(folder.relative_to(root)) for folder in closed)
+                yield Path(folder) / file
+    yield from closed

@@ -96,7 +96,7 @@ class VideoFiles:
                         elif error.errno not in (errno.ENOENT, errno.ENOTDIR):
                             refused = refused or unreadable(path, error)
                         continue
-                    self._check_inside(path, folder)
+                    check_inside(path, folder, self.link_roots)
                     if stat.S_ISREG(mode):
                         return path
                     other = other or path  # a folder or a device in the place of the file
@@ -142,18 +142,6 @@ class VideoFiles:
                 pass
             self._listings[folder] = names
         return self._listings[folder]
-
-    def _check_inside(self, path: Path, folder: Path) -> None:
-        """Refuse what a link has put elsewhere, unless one of ``link_roots`` holds it."""
-        real = path.resolve()
-        if not leads_into(real, (folder, *self.link_roots)):
-            raise ClipError(
-                "outside the video folder",
-                f"{paths.relative(path)}: leads outside {paths.relative(folder)}, to"
-                f" {paths.relative(real)}; only files below the video folder are read (the folder"
-                " itself may be a link). To allow it, name the folder to which it leads with"
-                " --link-roots (LINK_ROOTS in a notebook)",
-            )
 
     def ambiguous(self) -> list[str]:
         """Ids whose flat name is shared, so that only the nested layout can serve them, sorted."""
@@ -220,6 +208,25 @@ class VideoFiles:
                 " each its own root as name=DIR"
             )
         return video
+
+
+def check_inside(path: Path, folder: Path, link_roots: Sequence[Path]) -> None:
+    """Refuse a file that a link has put outside ``folder``, unless one of ``link_roots`` holds it.
+
+    Raises
+    ------
+    ClipError
+        With cause "outside the video folder".
+    """
+    real = path.resolve()
+    if not leads_into(real, (folder, *link_roots)):
+        raise ClipError(
+            "outside the video folder",
+            f"{paths.relative(path)}: leads outside {paths.relative(folder)}, to"
+            f" {paths.relative(real)}; only files below the video folder are read (the folder"
+            " itself may be a link). To allow it, name the folder to which it leads with"
+            " --link-roots (LINK_ROOTS in a notebook)",
+        )
 
 
 def parse_roots(

@@ -6,8 +6,10 @@ load no model, no torch and no plots.
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import make_dataclass
 from importlib import import_module
 from typing import Annotated, Any, Union
@@ -27,6 +29,8 @@ COMMANDS = {  # name: the module that holds it, what it does
     "verify": ("data", "a published size with random weights: does it fit here, and how fast"),
     "score": ("quality", "the Reasoning Score, validity of traces, relation to R@1"),
     "report": ("quality", "the failure gallery: one HTML page that opens from disk"),
+    "index": ("search", "describe a folder of your own videos; only what is new or changed"),
+    "search": ("search", "the videos of an indexed folder that fit a reference and an edit best"),
     "mine": ("quality", "hard distractors for any benchmark, from its gallery's descriptions"),
 }
 
@@ -90,7 +94,13 @@ def _help(arguments: list[str]) -> int:
             for name, (_, what) in COMMANDS.items()
         )
     ]
-    tyro.cli(commands, prog="covrr", description=ABOUT, args=arguments)
+    text = io.StringIO()
+    try:
+        with redirect_stdout(text):
+            tyro.cli(commands, prog="covrr", description=ABOUT, args=arguments)
+    finally:  # the first line names every command once more, and would be too wide
+        names = f"{{{','.join(COMMANDS)}}}"
+        print(text.getvalue().replace(names, "COMMAND", 1), end="", flush=True)
     return Code.DONE
 
 

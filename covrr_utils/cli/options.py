@@ -52,8 +52,8 @@ class Command(Generic[Own]):
     """A command: the function that does it, its own options, and the fields of `RunConfig` that it
     takes (default: all, without ``leaves``).
 
-    ``positional`` is the field that is given without its name; ``usual`` holds defaults that
-    differ from those of `RunConfig`.
+    ``positional`` is the field, of the command's own or of the run, that is given without its name;
+    ``usual`` holds defaults that differ from those of `RunConfig`.
     """
 
     call: Callable[[Own, Request], int]
@@ -129,7 +129,10 @@ def _request(command: Command, values: Mapping[str, object]) -> Request:
 
 def _structure(command: Command) -> type:
     """A dataclass as tyro reads it: the command's own options, then those of the run by group."""
-    members = [_member(option, info) for option, info in _options(command.own).items()]
+    members = [
+        _member(option, info, positional=option == command.positional)
+        for option, info in _options(command.own).items()
+    ]
     if command.takes == ():
         return make_dataclass("Arguments", members, kw_only=True)
     from covrr_utils.experiments.groups import GROUPS

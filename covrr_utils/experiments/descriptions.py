@@ -17,10 +17,11 @@ from tqdm import tqdm
 from covrr_utils import paths
 from covrr_utils.backbones.description import Failure, Outcomes, Record
 from covrr_utils.backbones.generation import Generation
-from covrr_utils.benchmarks.benchmark import Benchmark
+from covrr_utils.benchmarks.benchmark import Benchmark, load_benchmark
 from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.keys import (
     Key,
+    content_name,
     given_key,
     query_key,
     query_text,
@@ -94,7 +95,8 @@ class Descriptions:
     def videos(self, videos: Sequence[str], desc: str) -> Outcomes[Described]:
         """Descriptions of these videos as they are, by video."""
         key = video_key(self.config, self.identity, self.generation)
-        work = [Work(video, stored_name(video, self.content(video)), video) for video in videos]
+        names = self._names(videos)
+        work = [Work(video, names[video], video) for video in videos]
         return self._filled(
             "gallery", key, work, lambda: VideoBatch(self.backbone, self._settings), desc, Described
         )
@@ -184,6 +186,24 @@ class Descriptions:
         read = self.read({id_: item.text for id_, item in described.items()}, desc)
         return Outcomes(read, described.failures | read.failures)
 
+    def _names(self, videos: Sequence[str]) -> dict[str, str]:
+        """The name under which each video's description is stored, or will be."""
+        collection = self.store.collection(
+            "gallery", video_key(self.config, self.identity, self.generation)
+        )
+        names = {}
+        for video in videos:
+            candidates = self._candidates(video, self.content(video))
+            names[video] = next((n for n in candidates if n in collection), candidates[0])
+        return names
+
+    def _candidates(self, video: str, content: str | None) -> list[str]:
+        """The names under which a video's description may be stored; the first is that of a new
+        one, the other that of an indexed folder (`covrr_utils.experiments.index`).
+        """
+        names = [stored_name(video, content)]
+        return names if content is None else [*names, content_name(content)]
+
     @property
     def _settings(self) -> Settings:
         config = self.config
@@ -245,3 +265,10 @@ class Descriptions:
             fill(collection, work, self.benchmark.video_path, sampling, compute(), size, desc)
         names = {item.id: item.stored for item in work}
         return Stored(collection, names, collection.failures(), typed)
+
+
+def benchmark_of(config: RunConfig) -> Benchmark:
+    """The benchmark that a configuration names, with its triplets up to the limit."""
+    return load_benchmark(
+        config.benchmark, config.gallery, config.videos, config.label_layout, config.link_roots
+    ).head(config.limit)

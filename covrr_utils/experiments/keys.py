@@ -79,6 +79,11 @@ def stored_name(id_: str, content: str | None, what: str = "") -> str:
     return digest({"id": id_, "content": content, "what": what})
 
 
+def content_name(content: str) -> str:
+    """The name of a video's description by its content alone, whatever the video is called."""
+    return stored_name("", content)
+
+
 def query_text(triplet: Triplet, strategy: str) -> str:
     """What a triplet's description depends on beside its reference: the edit, and the gold trace
     where the strategy is given it.

@@ -15,9 +15,9 @@ import numpy as np
 
 from covrr_utils.backbones.description import Outcomes
 from covrr_utils.backbones.generation import Generation
-from covrr_utils.benchmarks.benchmark import Benchmark, load_benchmark
+from covrr_utils.benchmarks.benchmark import Benchmark
 from covrr_utils.experiments.config import RunConfig
-from covrr_utils.experiments.descriptions import Descriptions
+from covrr_utils.experiments.descriptions import Descriptions, benchmark_of
 from covrr_utils.experiments.evaluation import rank
 from covrr_utils.experiments.first_stage import first_stage
 from covrr_utils.experiments.keys import grammar_of
@@ -47,24 +47,25 @@ if TYPE_CHECKING:
 
 D = TypeVar("D", bound=Described)
 
-VARIABLE = (
-    *("samples", "synthesis", "grammar", "seed"),
-    *("pooling", "scheme", "source", *RETRIEVING),
-)
+VARIABLE = ("samples", "synthesis", "grammar", "seed", "pooling", "scheme", "source", *RETRIEVING)
 
 
 class Run:
     """One benchmark and one backbone: descriptions through the store, and results.
 
-    The backbone is loaded when it is first needed, unless a loaded one is given.
+    The backbone is loaded when it is first needed, unless a loaded one is given. ``descriptions``
+    of something else than the configuration's benchmark may be given instead.
     """
 
-    def __init__(self, config: RunConfig, backbone: Backbone | None = None):
+    def __init__(
+        self,
+        config: RunConfig,
+        backbone: Backbone | None = None,
+        descriptions: Descriptions | None = None,
+    ):
         self.config = config
-        self.benchmark: Benchmark = load_benchmark(
-            config.benchmark, config.gallery, config.videos, config.label_layout, config.link_roots
-        ).head(config.limit)
-        self.descriptions = Descriptions(config, self.benchmark, backbone)
+        self.descriptions = descriptions or Descriptions(config, benchmark_of(config), backbone)
+        self.benchmark: Benchmark = self.descriptions.benchmark
         self._pooled_gallery: dict[tuple[str, ...], Outcomes[np.ndarray]] = {}
 
     @property

@@ -15,6 +15,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from covrr_utils.files import DiskFull
 from covrr_utils.store.collection import Collection
 from covrr_utils.store.prefetch import Items, Prefetch, Work
 from covrr_utils.video.clips import Sampling
-from covrr_utils.video.decoder import Decoder
+from covrr_utils.video.decoder import Decoder, shared
 
 WORTH_SAYING = 120.0  # seconds of work that is left: below, a progress bar says enough
 
@@ -49,6 +50,8 @@ def fill(
 
     ``path_of`` gives a video's file or raises `ClipError`; ``compute`` turns (id, clip) pairs into
     records and failures. A record has the id of its item, or the name under which it is stored.
+    What is stored under one name is computed once. A clip that is the only one is decoded in the
+    process for single clips, which may have started already.
 
     Raises
     ------
@@ -58,12 +61,12 @@ def fill(
         As it came, after a word on what is stored and how to go on.
     """
     lacking = set(collection.missing(item.stored for item in work))
-    missing = [item for item in work if item.stored in lacking]
+    missing = list({item.stored: item for item in work if item.stored in lacking}.values())
     if not missing:
         return
     done = 0
     with (
-        Decoder() as decoder,
+        Decoder() if len(missing) > 1 else nullcontext(shared()) as decoder,
         Prefetch(decoder, missing, path_of, sampling, 3 * size) as clips,
         tqdm(total=len(missing), desc=desc, mininterval=1) as bar,
     ):

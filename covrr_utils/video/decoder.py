@@ -120,6 +120,10 @@ class Decoder:
             process.kill()
             process.wait()
 
+    def start(self) -> None:
+        """Start a process now, so that the next clip does not wait for it."""
+        self._threads.submit(self._process)
+
     def submit(self, path: Path, sampling: Sampling) -> Future[Decoded]:
         """Decode in the background; the future's result is what `covrr_utils.video.readers.decode`
         gives, or its `ClipError`.

@@ -40,6 +40,8 @@ DEVICE: cpu
 STRATEGIES: [two_stage]
 """
 
+SMALL = "--backbone checkpoint --device cpu --num-frames 2 --max-new-tokens 8"
+
 # command: its arguments, and the function of the package at whose call it is stopped
 GIVEN = {
     "check": ("labels.json --videos clips --gallery folder", "benchmarks.checking.save_report"),
@@ -55,6 +57,11 @@ GIVEN = {
     "results": ("", "experiments.results.load_results"),
     "backbones": ("", "backbones.registry.list_backbones"),
     "benchmarks": ("", "benchmarks.benchmark.load_benchmark"),
+    "index": (f"clips {SMALL}", "store.collection.Collection.add"),
+    "search": (
+        f"clips {SMALL} --text lamp --by words --to found.html",
+        "plotting.search_page.render",
+    ),
     "verify": ("--clips 1 --device cpu", "experiments.dry_run.random_backbone"),
 }
 
@@ -185,7 +192,7 @@ def test_a_command_is_stopped_and_repeated(name, elsewhere, checkout, expected, 
     if name in ("run", "rerun"):
         done = list(elsewhere.glob("labels@folder-*/checkpoint-*/00_start_here*/done.json"))
         assert len(done) == 1
-    for file in ("page.html", "mined.json", "answers.json"):
+    for file in ("page.html", "found.html", "mined.json", "answers.json"):
         if file in GIVEN[name][0]:
             assert (Path(file)).stat().st_size > 0, "a relative output is the caller's"
     if name == "results":

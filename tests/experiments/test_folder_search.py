@@ -1,0 +1,158 @@
+"""An indexed folder is asked: by a reference and an edit, by a text, with a trace of one's own."""
+
+import shutil
+
+import pytest
+
+from covrr_utils import paths
+from covrr_utils.backbones.backbone import Backbone
+from covrr_utils.experiments.config import RunConfig
+from covrr_utils.experiments.folders import VideoFolder
+from covrr_utils.experiments.index import index
+from covrr_utils.experiments.questions import NoAnswer, Question
+from covrr_utils.experiments.run import Run
+from covrr_utils.experiments.search import FolderSearch
+from covrr_utils.plotting.search_page import page_name
+from covrr_utils.traces.trace import ReasoningTrace
+
+CLIPS = sorted((paths.mini_dir() / "videos" / "val").glob("*.mp4"))[:7]
+
+CONFIG = RunConfig(backbone="mini-1m", device="cpu", batch_size=8)
+
+
+@pytest.fixture(scope="module")
+def mini():
+    return Backbone.load("mini-1m", device="cpu", batch_size=8)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Five clips; no test of this file changes them."""
+    root = tmp_path_factory.mktemp("videos") / "holidays"
+    (root / "2024").mkdir(parents=True)
+    for clip, name in zip(CLIPS, ("a.mp4", "b.MP4", "c.mp4", "2024/d.mp4", "2024/e.mp4")):
+        shutil.copy(clip, root / name)
+    return root
+
+
+@pytest.fixture(scope="module")
+def search(folder, mini, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COVRR_RUNS", str(tmp_path_factory.mktemp("runs")))
+        index(VideoFolder(folder), CONFIG, mini)
+        yield FolderSearch(VideoFolder(folder), CONFIG, mini)
+
+
+@pytest.fixture
+def described(monkeypatch):
+    """How many prompts the model was asked to describe, call by call."""
+    counts, describe = [], Backbone.describe
+
+    def counting(self, prompts, *rest, **options):
+        counts.append(len(prompts))
+        return describe(self, prompts, *rest, **options)
+
+    monkeypatch.setattr(Backbone, "describe", counting)
+    return counts
+
+
+def test_a_reference_and_an_edit(search, folder, described):
+    question = Question(folder / "a.mp4", "The sun comes up.", strategy="single_stage")
+    answer = search.ask(question, count=3)
+    assert [hit.rank for hit in answer.hits] == [1, 2, 3] and answer.videos == 4
+    assert answer.left_out == ("a.mp4",) and answer.trace is None
+    scores = [hit.score for hit in answer.hits]
+    assert scores == sorted(scores, reverse=True)
+    for hit in answer.hits:
+        assert set(hit.parts) == {"alone", "context", "words"} and hit.score == hit.parts["alone"]
+        assert hit.path == folder / hit.video and hit.text == search.run.gallery()[hit.video].text
+    kept = search.ask(question, keep_reference=True, by="context")
+    assert kept.videos == 5 and len(kept.hits) == 5 and kept.left_out == ()
+    assert kept.hits[0].score == max(hit.parts["context"] for hit in kept.hits)
+    assert sum(described) == 1, "the same question is answered from the store"
+
+
+def test_scores_are_those_of_a_run(small_benchmark, mini, runs):
+    """The scores of a search are the cosines by which a run ranks."""
+    run = Run(CONFIG.replace(benchmark=str(small_benchmark)), mini)
+    triplet = run.benchmark.triplets[0]
+    root = small_benchmark.parent / "videos"
+    index(VideoFolder(root), CONFIG, mini)
+    searching = FolderSearch(VideoFolder(root), CONFIG, mini)
+    reference = run.benchmark.video_path(triplet.reference)
+    answer = searching.ask(Question(reference, triplet.edit), count=99, by="context")
+    scores = run.scores("two_stage", CONFIG.pooling, CONFIG.scheme)
+    expected = dict(zip(scores.videos, scores.by_query[triplet.id], strict=True))
+    assert len(answer.hits) == len(expected) - 1
+    for hit in answer.hits:
+        assert hit.score == pytest.approx(expected[hit.video.removesuffix(".mp4")], abs=1e-4)
+
+
+def test_a_reference_outside_the_folder_and_its_copy_inside(search, folder, tmp_path):
+    outside = shutil.copy(CLIPS[6], tmp_path / "outside.mp4")
+    answer = search.ask(Question(outside, "It stops."))
+    assert answer.videos == 5 and answer.left_out == () and answer.trace is not None
+    copy = shutil.copy(folder / "c.mp4", tmp_path / "copy.mp4")
+    assert search.ask(Question(copy, "It stops.")).left_out == ("c.mp4",)
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    assert search.ask(Question(link / "a.mp4", "It stops.")).left_out == ("a.mp4",)
+
+
+def test_a_text_without_a_reference_is_read_alone(search):
+    gallery = search.run.gallery()
+    text = gallery["c.mp4"].text
+    answer = search.ask(Question(text=text))
+    assert answer.videos == 5 and answer.text == text and answer.trace is None
+    assert {hit.video: hit for hit in answer.hits}["c.mp4"].score == pytest.approx(1, abs=1e-5)
+    assert set(answer.hits[0].parts) == {"alone", "words"}
+    with pytest.raises(ValueError, match="no score 'context' for this question; known: alone, wor"):
+        search.ask(Question(text=text), by="context")
+
+
+def test_a_trace_of_a_person_takes_the_place_of_the_models(search, folder):
+    trace = ReasoningTrace(states=("lamp: off -> on",))
+    answer = search.ask(Question(folder / "a.mp4", "Switch it on.", trace=trace))
+    assert answer.trace == trace
+    with pytest.raises(ValueError, match="a text needs no trace"):
+        Question(text="a lamp", trace=trace)
+
+
+def test_matched_words_are_those_that_both_descriptions_say(search):
+    text = search.run.gallery()["c.mp4"].text
+    answer = search.ask(Question(text=f"It is the {text.split()[-1]}"))
+    for hit in answer.hits:
+        assert "".join(piece for piece, _ in hit.pieces) == hit.text
+        assert set(hit.matched) <= {piece.casefold() for piece, marked in hit.pieces if marked}
+    same = next(hit for hit in answer.hits if hit.video == "c.mp4")
+    assert same.matched and not set(same.matched) & {"it", "is", "the"}
+
+
+def test_questions_that_cannot_be_asked(search, folder, tmp_path):
+    for question in (
+        {},
+        {"edit": "x"},
+        {"reference": folder / "a.mp4"},
+        {"text": "x", "edit": "y"},
+    ):
+        with pytest.raises(ValueError, match="give --reference VIDEO and --edit TEXT"):
+            Question(**question)
+    with pytest.raises(ValueError, match="the edit or text is empty"):
+        Question(folder / "a.mp4", "  ")
+    with pytest.raises(ValueError, match="give a trace of your own with --trace FILE"):
+        Question(folder / "a.mp4", "x", strategy="gold_trace")
+    with pytest.raises(NoAnswer, match="the reference cannot be read: .*no such file"):
+        search.ask(Question(tmp_path / "none.mp4", "x"))
+    with pytest.raises(NoAnswer, match="the reference cannot be read: .*is a folder"):
+        search.ask(Question(tmp_path, "x"))
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video at all" * 100)
+    with pytest.raises(NoAnswer, match="no answer: video, not decodable"):
+        search.ask(Question(broken, "x"))
+
+
+def test_another_question_has_a_page_of_another_name(search, folder):
+    first = search.ask(Question(text="a lamp"), count=2)
+    second = search.ask(Question(text="a lamp"), count=2, by="words")
+    names = {page_name(search, answer) for answer in (first, second)}
+    assert len(names) == 2 and all(name.startswith("mini-1m__a-lamp") for name in names)
