@@ -13,7 +13,6 @@ import matplotlib.pyplot as plt
 from matplotlib import font_manager
 from matplotlib.axis import Axis
 from matplotlib.font_manager import FontProperties
-from matplotlib.ft2font import FT2Font
 from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, LogFormatter
 
@@ -56,9 +55,11 @@ def _escape_ticks(axis: Axis) -> None:
             axis.set_ticklabels(shown)
 
 
-def readable(text: str, families: Sequence[str] = ("sans-serif",)) -> str:
-    """``text`` with escapes in place of the characters that no installed font draws."""
-    missing = _missing(text, tuple(families))
+def readable(text: str, families: Sequence[str] | None = None) -> str:
+    """``text`` with escapes in place of the characters that no installed font draws; ``families``
+    are those of its font (default: the style sheet's).
+    """
+    missing = _missing(text, tuple(families or plt.rcParams["font.family"]))
     without = {c for c in missing if not any(_draws(name, c) for name in _further(missing))}
     return "".join(_escape(character) if character in without else character for character in text)
 
@@ -75,7 +76,7 @@ def _missing(text: str, families: tuple[str, ...]) -> frozenset[str]:
 @lru_cache(maxsize=4096)
 def _known(character: str, families: tuple[str, ...]) -> bool:
     return any(
-        (face := _face(family)) is not None and face.get_char_index(ord(character)) != 0
+        font_manager.get_font(font_manager.findfont(family)).get_char_index(ord(character)) != 0
         for family in families
     )
 
@@ -97,26 +98,20 @@ def _further(missing: frozenset[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _face(family: str) -> FT2Font | None:
-    """The upright font of a family, None where it is not installed or cannot be read."""
-    try:
-        path = font_manager.findfont(FontProperties(family=family), fallback_to_default=False)
-        return font_manager.get_font(path)
-    except (ValueError, RuntimeError, OSError):
-        return None
-
-
 @lru_cache(maxsize=4096)
 def _draws(family: str, character: str) -> bool:
     """Whether a family has a drawing of the character: an outline, no bitmap, no placeholder."""
-    if family.startswith(PLACEHOLDERS) or (face := _face(family)) is None:
+    fonts = [font for font in font_manager.fontManager.ttflist if font.name == family]
+    if family.startswith(PLACEHOLDERS) or not fonts:
         return False
-    if face.get_char_index(ord(character)) == 0:
-        return False
+    style = {name: getattr(fonts[0], name) for name in ("style", "weight", "stretch")}
     try:
+        face = font_manager.get_font(font_manager.findfont(FontProperties(family, **style)))
+        if face.get_char_index(ord(character)) == 0:
+            return False
         face.set_size(12, POINTS)
         left, bottom, right, top = face.load_char(ord(character)).bbox
-    except RuntimeError:  # a font of coloured bitmaps, as many emoji fonts are
+    except (OSError, RuntimeError):  # gone, or a font of coloured bitmaps, as many emoji fonts are
         return False
     return right > left and top > bottom
 

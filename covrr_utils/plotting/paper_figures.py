@@ -250,9 +250,10 @@ def _arrow(
     )
 
 
-def candidates_of(triplet: Triplet) -> list[str]:
+def candidates_of(triplet: Triplet, ranked: Sequence[str] = ()) -> list[str]:
     """The target among three of its hard distractors, in an order that depends on the triplet alone
-    (by video id).
+    (by video id); without distractors, among the ``ranked`` videos that come first.
     """
-    distractors = [video for group in triplet.distractors.values() for video in group][:3]
-    return sorted([*filter(None, [triplet.target]), *distractors])
+    named = [video for group in triplet.distractors.values() for video in group]
+    others = [video for video in named or ranked if video != triplet.target][:3]
+    return sorted([*filter(None, [triplet.target]), *others])

@@ -116,7 +116,7 @@ def tag_table(
                         "kind": result.kind,
                     }
                 )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["name", "tag", "n", "recall", "low", "high", "kind"])
 
 
 def save_table(table: pd.DataFrame, name: str, caption: str) -> None:
