@@ -76,7 +76,10 @@ def _missing(text: str, families: tuple[str, ...]) -> frozenset[str]:
 @lru_cache(maxsize=4096)
 def _known(character: str, families: tuple[str, ...]) -> bool:
     return any(
-        font_manager.get_font(font_manager.findfont(family)).get_char_index(ord(character)) != 0
+        font_manager.get_font(
+            font_manager.findfont(FontProperties(family=[family]))
+        ).get_char_index(ord(character))
+        != 0
         for family in families
     )
 
@@ -106,7 +109,7 @@ def _draws(family: str, character: str) -> bool:
         return False
     style = {name: getattr(fonts[0], name) for name in ("style", "weight", "stretch")}
     try:
-        face = font_manager.get_font(font_manager.findfont(FontProperties(family, **style)))
+        face = font_manager.get_font(font_manager.findfont(FontProperties(family=family, **style)))
         if face.get_char_index(ord(character)) == 0:
             return False
         face.set_size(12, POINTS)

@@ -18,7 +18,8 @@ from covrr_utils.spreadsheet import csv_bytes
 
 PALETTE = sns.color_palette("colorblind")
 
-LEVELS = 32  # of each colour channel of frames in the outputs of notebooks
+# of frames of clips in the outputs of notebooks: levels of each colour channel, dots an inch
+LEVELS, PICTURE_DPI = 32, 70
 
 HIT, MISS, REFERENCE, QUIET = PALETTE[2], PALETTE[3], PALETTE[0], (0.55, 0.55, 0.55)
 
@@ -73,14 +74,17 @@ def exact_png(figure: plt.Figure, dpi: float) -> bytes:
 
 
 def small_png(figure: plt.Figure, dpi: float) -> bytes:
-    """As `exact_png`, for the outputs of notebooks: frames of clips have `LEVELS` levels a channel
-    there, and no colour differs by more than half a level.
+    """As `exact_png`, for the outputs of notebooks, which are to stay small: frames of clips have
+    `LEVELS` levels a channel there, no colour differs by more than half a level, and a figure with
+    frames has at most `PICTURE_DPI` dots an inch.
     """
     if not has_pictures(figure):
         return exact_png(figure, dpi)
     step = 255 / (LEVELS - 1)
     return _png(
-        _drawn(figure, dpi).point([round(round(value / step) * step) for value in range(256)] * 3)
+        _drawn(figure, min(dpi, PICTURE_DPI)).point(
+            [round(round(value / step) * step) for value in range(256)] * 3
+        )
     )
 
 

@@ -111,7 +111,9 @@ def test_frames_of_clips_keep_their_colours(figures):
     pixels = np.asarray(Image.open(figures / "rows.png").convert("RGB"))
     assert (pixels == YELLOW).all(axis=-1).mean() > 0.5
     shown = np.asarray(Image.open(io.BytesIO(style.small_png(figure, 80))).convert("RGB"))
-    full = np.asarray(Image.open(io.BytesIO(style.exact_png(figure, 80))).convert("RGB"))
+    full = np.asarray(
+        Image.open(io.BytesIO(style.exact_png(figure, style.PICTURE_DPI))).convert("RGB")
+    )
     assert np.abs(shown.astype(int) - full).max() <= 4
     assert (
         Image.open(io.BytesIO(style.exact_png(charts.forest(measured("x"), "t"), 80))).mode == "P"
