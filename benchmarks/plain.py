@@ -18,9 +18,9 @@ from covrr_utils.backbones.description import Description
 from covrr_utils.backbones.generation import Generation, Prompt
 
 
-def load(folder: Path, batch_size: int = 32) -> Backbone:
-    """A checkpoint on the CPU in float32 as transformers itself loads it."""
-    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
+def load(folder: Path, batch_size: int = 32, dtype: torch.dtype = torch.float32) -> Backbone:
+    """A checkpoint on the CPU as transformers itself loads it."""
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype)
     return Backbone(folder.name, model, AutoProcessor.from_pretrained(folder), folder, batch_size)
 
 
