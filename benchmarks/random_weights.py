@@ -17,8 +17,22 @@ CUT = {
         {"depth": 6, "deepstack_visual_indexes": [1, 3, 5], "out_hidden_size": 1024},
     ),
     "tiny": (
-        {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2},
-        {"depth": 2, "deepstack_visual_indexes": [0], "out_hidden_size": 64},
+        {
+            "vocab_size": 2048,
+            "hidden_size": 64,
+            "intermediate_size": 96,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+        },
+        {
+            "hidden_size": 64,
+            "intermediate_size": 96,
+            "num_heads": 2,
+            "depth": 2,
+            "deepstack_visual_indexes": [0],
+            "out_hidden_size": 64,
+        },
     ),
 }
 

@@ -3,8 +3,8 @@
 
 The same triplets are answered in one stage, in two, and with five sampled traces; with the prefix
 of a clip kept from one question to the next, and with everything forgotten before each question.
-Published dimensions have random weights, which never end a text: there every step writes ``--tokens``
-tokens.
+Published dimensions have random weights, which never end a text: there every step writes
+``--tokens`` tokens.
 """
 
 from __future__ import annotations
