@@ -100,7 +100,10 @@ def parse(
         args=list(arguments),
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
     )
-    values = _given(parsed)
+    lists = _given(parsed)
+    if command.positional and not {command.positional, PARAMETERS} & lists.keys():
+        lists = _parted(lists, command.positional)
+    values = {name: _joined(value) for name, value in lists.items()}
     own_options = _options(command.own)
     own = command.own(**{name: values.pop(name) for name in own_options if name in values})
     return own, _request(command, values) if command.takes != () else None
@@ -212,13 +215,44 @@ def _texts(number: Any, metavar: str) -> PrimitiveConstructorSpec:
 
 
 def _given(parsed: Any) -> dict[str, object]:
-    """The options that were given, by name."""
+    """The options that were given, by name; of a repeated one a tuple of values for each time."""
     values: dict[str, object] = {}
     for option in fields(parsed):
         value = getattr(parsed, option.name)
         if is_dataclass(value):
             values |= _given(value)
         elif value is not option.default:
-            repeated = isinstance(value, tuple) and value and isinstance(value[0], tuple)
-            values[option.name] = sum(value, ()) if repeated else value
+            values[option.name] = value
     return values
+
+
+def _times(value: object) -> list[tuple[str, ...]]:
+    """The values of a list, for each time that its option was given; empty for no list."""
+    if not isinstance(value, tuple) or not value:
+        return []
+    return list(value) if isinstance(value[0], tuple) else [value]
+
+
+def _joined(value: object) -> object:
+    """A list's values in one tuple; other values as they are."""
+    return sum(times, ()) if (times := _times(value)) else value
+
+
+def _parted(values: Mapping[str, object], positional: str) -> dict[str, object]:
+    """``values`` with the positional one taken from the end of the list before it, which takes all
+    that follows its option: ``covrr check --videos FOLDER labels.csv``.
+
+    Where several lists could hold it, or none, nothing is taken.
+    """
+    longer = [
+        (name, number)
+        for name, value in values.items()
+        for number, time in enumerate(_times(value))
+        if len(time) > 1
+    ]
+    if len(longer) != 1:
+        return dict(values)
+    ((name, number),) = longer
+    times = _times(values[name])
+    times[number], last = times[number][:-1], times[number][-1]
+    return {**values, name: sum(times, ()), positional: last}

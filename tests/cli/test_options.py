@@ -205,3 +205,23 @@ def test_a_terminal_that_is_not_utf_8_gets_escapes(tmp_path, runs):
         )
         assert process.returncode in (0, 2) and b"Traceback" not in process.stderr
         assert process.stdout.isascii() and b"\x1b" not in process.stdout + process.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "roots"),
+    [
+        (("labels.csv", "--videos", "a", "b"), ("a", "b")),
+        (("--videos", "a", "--videos", "b", "labels.csv"), ("a", "b")),
+        (("--videos", "a", "b", "labels.csv", "--json"), ("a", "b")),
+        (("--videos", "a", "labels.csv", "--link-roots", "c"), ("a",)),
+    ],
+)
+def test_what_is_checked_may_stand_before_or_after_a_list(arguments, roots):
+    _, request = parsed("check", *arguments)
+    assert request.config.benchmark == "labels.csv"
+    assert [str(root) for root in request.config.videos] == list(roots)
+
+
+def test_a_list_is_not_parted_where_that_would_be_a_guess():
+    _, request = parsed("check", "--videos", "a", "b", "--link-roots", "c", "d")
+    assert "benchmark" not in request.given

@@ -11,6 +11,7 @@ import pytest
 from covrr_utils import paths
 from covrr_utils.backbones.backbone import Backbone
 from covrr_utils.backbones.description import Description
+from covrr_utils.backbones.identity import Identity
 from covrr_utils.backbones.inspection import sampled
 from covrr_utils.benchmarks import checking
 from covrr_utils.benchmarks.benchmark import load_benchmark
@@ -47,6 +48,10 @@ class Stub:
 
     def processing(self):
         return "stub"
+
+    @property
+    def identity(self):
+        return Identity(self.name, self.weights_hash, "float32", "stub", self.sampling.to_dict(), 8)
 
     def describe(self, prompts, generation=None, desc=None, layers=()):
         self.asked += [prompt.text for prompt in prompts]
