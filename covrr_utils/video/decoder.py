@@ -49,6 +49,14 @@ serve()
 """
 
 
+def _working_folder() -> str | None:
+    """The user's working folder; None where it was deleted meanwhile."""
+    try:
+        return os.path.realpath(os.getcwd())
+    except FileNotFoundError:
+        return None
+
+
 @dataclass
 class _Process:
     """A decoding process, its pipes, and what it writes to standard error."""
@@ -63,7 +71,7 @@ class _Process:
     def start(cls) -> _Process:
         """Start one that shares neither folder nor environment of Python with the user's code."""
         package = Path(__file__).resolve().parents[1]
-        here = os.path.realpath(os.curdir)
+        here = _working_folder()
         places = [place for place in sys.path if place and os.path.realpath(place) != here]
         errors = tempfile.TemporaryFile()
         process = subprocess.Popen(
@@ -71,6 +79,7 @@ class _Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
+            cwd=package if here is None else None,  # libraries ask where they are
             start_new_session=True,
         )
         assert isinstance(process.stdin, BufferedWriter)

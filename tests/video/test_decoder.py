@@ -74,3 +74,13 @@ def test_frames_that_do_not_fit_into_memory_are_a_miss(monkeypatch, mp4):
         monkeypatch.undo()
         assert error.value.cause == "too large"
         assert decoder.submit(mp4, TWO).result().total == 24
+
+
+def test_a_working_folder_that_is_gone_costs_no_clip(tmp_path, monkeypatch):
+    clip = next((paths.mini_dir() / "videos" / "val").glob("*.mp4"))
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    with Decoder() as decoder:
+        assert len(decoder.submit(clip, Sampling(num_frames=4)).result().frames) == 4
