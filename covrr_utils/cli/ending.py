@@ -55,6 +55,7 @@ def ending() -> Iterator[Outcome]:
     not hold is printed as escapes.
     """
     code = Outcome()
+    _open_closed()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -75,6 +76,13 @@ def ending() -> Iterator[Outcome]:
     except Exception:
         code.value = Code.FAILED
         raise
+
+
+def _open_closed() -> None:
+    """Let standard output and error that were closed before the start lead nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
 
 
 @contextmanager

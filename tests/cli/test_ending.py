@@ -97,3 +97,10 @@ def test_a_full_disk_behind_the_output_is_one_line():
         )
     assert process.returncode == 1
     assert process.stderr == "covrr: the output could not be written: the disk is full\n"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_an_output_that_was_closed_before_the_start_leads_nowhere(closed):
+    command = f"exec '{sys.executable}' -m covrr_utils benchmarks {closed}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == ""
