@@ -41,7 +41,7 @@ from covrr_utils.store.prefetch import Work
 from covrr_utils.store.records import StoredRecord
 from covrr_utils.traces.trace import ReasoningTrace
 from covrr_utils.video.clips import ClipError
-from covrr_utils.video.versions import content_name
+from covrr_utils.video.versions import frames_hash
 
 if TYPE_CHECKING:
     from covrr_utils.backbones.backbone import Backbone
@@ -239,11 +239,11 @@ class Descriptions:
         )
 
     def content(self, video: str) -> str | None:
-        """The name of what a video's file holds, None when there is no such file."""
+        """The hash of what a video's frames depend on, None when there is no such file."""
         if video not in self._contents:
             try:
                 path = self.benchmark.video_path(video)
-                self._contents[video] = content_name(path) if path.is_file() else None
+                self._contents[video] = frames_hash(path) if path.is_file() else None
             except (ClipError, OSError):  # recorded as the video's failure when it is to be read
                 self._contents[video] = None
         return self._contents[video]

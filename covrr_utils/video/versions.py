@@ -22,7 +22,7 @@ CODECS = (b"avc1", b"avc3", b"hvc1", b"hev1", b"vp09", b"av01")
 Span = tuple[int, int]  # the bytes of a box of an mp4 file, from the first to behind the last
 
 
-def content_name(path: Path) -> str:
+def frames_hash(path: Path) -> str:
     """The hash of a file's content, followed by the version of the reading where the first release
     may have read other frames.
 
