@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 from covrr_utils.backbones.description import Description, Failure
 from covrr_utils.backbones.generation import Prompt
+from covrr_utils.backbones.grammar import GrammarError
+from covrr_utils.files import say
 from covrr_utils.reasoning import prompts
 from covrr_utils.reasoning.settings import Settings
 from covrr_utils.reasoning.validity import UNUSABLE
@@ -248,7 +250,13 @@ def _second_traces(
     if not left or settings.grammar is not None:
         return {}
     generation = replace(settings.generation, grammar="lines")
-    texts = backbone.write(_trace_prompts(left, settings), generation, _label(desc, "traces again"))
+    try:
+        texts = backbone.write(
+            _trace_prompts(left, settings), generation, _label(desc, "traces again")
+        )
+    except GrammarError as error:  # too few tokens for any trace: what was written has to do
+        say(f"{len(left)} traces are not asked for again under a grammar: {error}")
+        return {}
     return {
         id_: replace(
             traces.get(id_, second), **{slot: getattr(second, slot) for slot in missing[id_]}

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -92,6 +93,14 @@ def test_a_slot_that_is_lost_is_asked_for_again_and_the_others_stay(backbone, it
     trace, gold = queries[0].trace, items[0][0].gold_trace
     assert trace.states == ("raw -> fried",) and queries[0].written == text
     assert (trace.camera, trace.tempo) == (gold.camera, gold.tempo)
+
+
+def test_a_limit_too_small_for_any_trace_is_said_and_ends_nothing(backbone, items, capsys):
+    settings = replace(SETTINGS, generation=Generation(max_new_tokens=4))
+    queries, failures = strategy("two_stage")(backbone, items, settings)
+    assert len(queries) + len(failures) == len(items)
+    assert all(query.trace.missing() and not query.retried for query in queries)
+    assert "not asked for again under a grammar: max_new_tokens is 4" in capsys.readouterr().err
 
 
 def test_vote_takes_the_majority_slot_by_slot():
