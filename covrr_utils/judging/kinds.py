@@ -81,7 +81,11 @@ class Kind:
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("twin", "a video described just like the target", lambda c: c.after.all(axis=0)),
+        Kind(
+            "twin",
+            "a video described just like the target",
+            lambda c: np.logical_and.reduce(c.after, axis=0),
+        ),
         Kind(
             "unchanged",
             "a video described like the reference",
