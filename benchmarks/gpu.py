@@ -75,7 +75,7 @@ def row(
     backbone.batch_size = batch
 
     def describe(count: int) -> float:
-        backbone._decoder.prefixes.clear()
+        backbone._generator.prefixes.clear()
         return seconds(
             lambda: backbone.describe([asked] * batch, Generation(max_new_tokens=count)), device
         )

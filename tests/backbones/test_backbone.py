@@ -48,6 +48,17 @@ def test_a_batch_gives_each_row_what_it_gets_alone(backbone, asked):
         )
 
 
+def test_one_frame_of_a_video_is_described(tiny_folder):
+    """A temporal patch holds two frames, so a single one is seen twice."""
+    benchmark = load_benchmark("mini-val")
+    single = Backbone.load(tiny_folder, device="cpu", num_frames=1)
+    video = benchmark.triplets[0].reference
+    clip = read_clip(benchmark.video_path(video), single.sampling, video)
+    (described,) = single.describe([Prompt(clip, prompts.describe())], SHORT)
+    assert len(clip.frames) == 1
+    assert described.states.shape[0] == len(described.tokens) and described.states.shape[0] > 0
+
+
 def test_states_are_those_of_a_plain_forward_pass(backbone, asked):
     """states[t] is the last, post-norm hidden state at the position before token t."""
     for prompt in asked[:2]:
