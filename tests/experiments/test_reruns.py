@@ -207,7 +207,7 @@ def test_only_the_published_parameters_touch_the_published_figures():
     }
     assert (
         jobs["mini-3m", "06_ablation_pooling"].figures
-        == paths.figures_dir()
+        == paths.committed_figures_dir()
         == jobs["all", "08_paper_figures"].figures
     )
     assert (
@@ -217,9 +217,9 @@ def test_only_the_published_parameters_touch_the_published_figures():
     for name in ("07_ablation_backbone", "08_paper_figures"):
         assert jobs["all", name].parameters["BACKBONES"] == list(list_backbones())
     (some,) = plan_jobs(["mini-1m"], ["mini"], ["07_ablation_backbone"])
-    assert some.figures != paths.figures_dir(), "a comparison of fewer is another figure"
+    assert some.figures != paths.committed_figures_dir(), "a comparison of fewer is another figure"
     (limited,) = plan_jobs(["mini-3m"], ["mini"], ["04_retrieval"], {"LIMIT": 5})
-    assert limited.figures != paths.figures_dir()
+    assert limited.figures != paths.committed_figures_dir()
     assert set(planning.PER_BACKBONE) | set(planning.GATHERING) <= {
         path.stem for path in paths.notebooks_dir().glob("*.ipynb")
     }

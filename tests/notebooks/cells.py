@@ -21,6 +21,7 @@ def perform(chapter: str, monkeypatch, **parameters) -> str:
     """
     names, printed = {"__name__": "__main__"}, io.StringIO()
     monkeypatch.chdir(paths.notebooks_dir())
+    monkeypatch.setattr(paths, "_figures", [])  # a chapter decides for its own process
     try:
         for cell in json.loads(notebook_path(chapter).read_text())["cells"]:
             if cell["cell_type"] != "code":

@@ -4,7 +4,7 @@ import nbformat
 import pytest
 
 from covrr_utils import paths
-from covrr_utils.cli import main
+from covrr_utils.cli.runs import DEFAULT_NOTEBOOKS
 from covrr_utils.experiments.execution import execute
 from covrr_utils.experiments.workbook import UnknownNotebook
 
@@ -12,7 +12,7 @@ NOTEBOOKS = sorted(paths.notebooks_dir().glob("*.ipynb"))
 
 
 def test_the_default_notebooks_exist():
-    assert set(main.DEFAULT_NOTEBOOKS) <= {path.stem for path in NOTEBOOKS}
+    assert set(DEFAULT_NOTEBOOKS) <= {path.stem for path in NOTEBOOKS}
 
 
 def test_the_pooling_lesson_and_the_package_agree_on_the_formula():
