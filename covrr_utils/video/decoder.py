@@ -72,7 +72,8 @@ class _Process:
         """Start one that shares neither folder nor environment of Python with the user's code."""
         package = Path(__file__).resolve().parents[1]
         here = _working_folder()
-        places = [place for place in sys.path if place and os.path.realpath(place) != here]
+        known = [place for place in sys.path if place and (here or os.path.isabs(place))]
+        places = [place for place in known if os.path.realpath(place) != here]
         errors = tempfile.TemporaryFile()
         process = subprocess.Popen(
             [sys.executable, "-I", "-c", START, str(package), *places],

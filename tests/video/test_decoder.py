@@ -82,5 +82,6 @@ def test_a_working_folder_that_is_gone_costs_no_clip(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.chdir(folder)
     folder.rmdir()
+    monkeypatch.setattr(sys, "path", ["", "packages", *sys.path])
     with Decoder() as decoder:
         assert len(decoder.submit(clip, Sampling(num_frames=4)).result().frames) == 4
