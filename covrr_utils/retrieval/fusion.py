@@ -19,7 +19,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64
-from scipy.stats import rankdata
 
 ABSENT = -np.inf
 
@@ -52,6 +51,8 @@ def _distribution(scores: Present) -> Present:
 
 
 def _reciprocal_rank(scores: Present) -> Present:
+    from scipy.stats import rankdata  # it takes a second to load, and options need this module
+
     return 1.0 / (RANK_CONSTANT + rankdata(-scores, method="max"))
 
 

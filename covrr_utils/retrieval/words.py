@@ -11,12 +11,15 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.sparse import csr_array
 
 WORD = re.compile(r"(?u)\b\w+\b")
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Matrix = Float64[np.ndarray, "Q G"]
 
@@ -55,6 +58,7 @@ def bm25(queries: Sequence[WordQuery], documents: Sequence[str]) -> Matrix:
     stands there times its factor; 0 where they share no word.
     """
     import bm25s
+    from scipy.sparse import csr_array
 
     split = [words(document) for document in documents]
     if not any(split):
@@ -111,6 +115,8 @@ def _matrix(
     rows: Sequence[Mapping[str, float]], vocabulary: Mapping[str, int], width: int
 ) -> csr_array:
     """One row per text: the weights of those of its words that the vocabulary has."""
+    from scipy.sparse import csr_array
+
     entries = [
         (row, vocabulary[word], weight)
         for row, weights in enumerate(rows)
