@@ -116,8 +116,8 @@ class Layout:
         )
         questions, mask = self.padded([self.question_ids(chat) for chat in chats])
         rows = [
-            torch.cat([ids[seen], row[asked]])
-            for ids, seen, row, asked in zip(
+            torch.cat([ids[seen], row[question_mask]])
+            for ids, seen, row, question_mask in zip(
                 tensors["input_ids"], tensors["attention_mask"].bool(), questions, mask.bool()
             )
         ]

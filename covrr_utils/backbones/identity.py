@@ -84,10 +84,10 @@ def differences(weights: Path | str) -> dict[str, object]:
     those of an embedded checkpoint, ``versions`` where a library is not of `VERSIONS`; empty where
     neither differs. A model of the hub is pinned by its commit.
     """
-    found: dict[str, object] = {}
+    parts: dict[str, object] = {}
     if isinstance(weights, Path) and (files := files_hash(weights)) not in EMBEDDED:
-        found["files"] = files
+        parts["files"] = files
     here = {name: ".".join(version(name).split(".")[:2]) for name in VERSIONS}
     if changed := {name: here[name] for name in VERSIONS if here[name] != VERSIONS[name]}:
-        found["versions"] = changed
-    return found
+        parts["versions"] = changed
+    return parts

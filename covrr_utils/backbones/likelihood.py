@@ -52,11 +52,11 @@ class Likelihood:
             If a log-probability is not finite.
         """
         layout = self.backbone.layout
-        asked = layout.question_ids(self._chat)
+        question = layout.question_ids(self._chat)
         try:
-            opened = self._prefixes.open(clips, [self._chat] * len(clips), len(asked))
-            mask, following, last = self._question(opened, asked)
-            pairs = [(clip, text) for clip, own in enumerate(texts) for text in own]
+            opened = self._prefixes.open(clips, [self._chat] * len(clips), len(question))
+            mask, following, last = self._question(opened, question)
+            pairs = [(clip, text) for clip, clip_texts in enumerate(texts) for text in clip_texts]
             answers = {text: layout.answer_ids(text) for _, text in pairs}
             order = sorted(range(len(pairs)), key=lambda place: len(answers[pairs[place][1]]))
             scored: dict[int, Description] = {}
@@ -69,17 +69,17 @@ class Likelihood:
                 logprobs = self._answers(
                     opened.cache, owners, mask[there], following[there], last[there], rows
                 )
-                for place, ids, own in zip(chosen, rows, logprobs):
+                for place, ids, row_logprobs in zip(chosen, rows, logprobs):
                     clip, text = pairs[place]
-                    scored[place] = self._description(text, ids, own, clips[clip].id)
+                    scored[place] = self._description(text, ids, row_logprobs, clips[clip].id)
         finally:
             self._prefixes.clear()
         lengths = opened.mask.sum(1).tolist()
         tokens = sum(len(answers[text]) - 1 for _, text in pairs)
-        self.forwarded += sum(lengths) + len(clips) * len(asked) + tokens
-        self.unshared += sum(lengths[clip] + len(asked) for clip, _ in pairs) + tokens
+        self.forwarded += sum(lengths) + len(clips) * len(question) + tokens
+        self.unshared += sum(lengths[clip] + len(question) for clip, _ in pairs) + tokens
         in_order = iter(scored[place] for place in range(len(pairs)))
-        return [[next(in_order) for _ in own] for own in texts]
+        return [[next(in_order) for _ in clip_texts] for clip_texts in texts]
 
     def _question(
         self, opened: Opened, asked: Sequence[int]
@@ -120,8 +120,8 @@ class Likelihood:
             states = torch.cat([states, self._forward(branch, ids, mask, following)], 1)
         head = self.backbone.model.get_output_embeddings()
         logprobs = []
-        for row, own in zip(rows, states):
-            chances = head(own[: len(row)]).float().log_softmax(-1)
+        for row, row_states in zip(rows, states):
+            chances = head(row_states[: len(row)]).float().log_softmax(-1)
             places = torch.tensor(row, device=chances.device)[:, None]
             logprobs.append(chances.gather(1, places)[:, 0].cpu().numpy())
         return logprobs

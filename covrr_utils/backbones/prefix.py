@@ -78,10 +78,10 @@ class Growing(DynamicLayer):
         other, held = Growing(self.room), self.get_seq_length()
         assert self._memory is not None
         memory = []
-        for own in self._memory:
-            shape = (len(rows), own.shape[1], held + room, own.shape[3])
-            larger = own.new_empty(shape)
-            larger[:, :, :held] = own[rows.to(own.device), :, :held]
+        for layer in self._memory:
+            shape = (len(rows), layer.shape[1], held + room, layer.shape[3])
+            larger = layer.new_empty(shape)
+            larger[:, :, :held] = layer[rows.to(layer.device), :, :held]
             memory.append(larger)
         other._memory = (memory[0], memory[1])
         other._show(held)

@@ -71,16 +71,16 @@ def check_match(source: str, config: PretrainedConfig, processor: Qwen3VLProcess
     vision, video = config.vision_config, processor.video_processor
     width = config.text_config.vocab_size
     known = processor.tokenizer.convert_tokens_to_ids(processor.video_token)
-    for what, model, own in (
+    for what, model, stated in (
         ("patch_size", vision.patch_size, video.patch_size),
         ("temporal_patch_size", vision.temporal_patch_size, video.temporal_patch_size),
         ("merge size", vision.spatial_merge_size, video.merge_size),
         ("id of the video token", config.video_token_id, known),
     ):
-        if model != own:
+        if model != stated:
             raise UnknownBackbone(
                 f"model and processor of {source} do not belong together: the {what} is {model} in"
-                f" config.json and {own} in the processor; copy both from the same checkpoint"
+                f" config.json and {stated} in the processor; copy both from the same checkpoint"
             )
     if len(processor.tokenizer) > width:
         raise UnknownBackbone(

@@ -70,8 +70,8 @@ def attend_together(
         places = torch.cat(
             [
                 torch.arange(begin, begin + length, device=query.device)
-                for begin, own in zip(begins, lengths)
-                if own == length
+                for begin, extent in zip(begins, lengths)
+                if extent == length
             ]
         )
         queries, keys, values = (

@@ -131,14 +131,14 @@ def config_of(name: str) -> PretrainedConfig:
 
     model, shared = published_sizes()[name], size_data()["shared"]
     kind = "qwen3_vl_moe" if "Moe" in model.architecture else "qwen3_vl"
-    own = model.dimensions
+    dimensions = model.dimensions
     return AutoConfig.for_model(
         kind,
         text_config=shared["text"]
-        | own["text"]
-        | {"tie_word_embeddings": own["tie_word_embeddings"]},
-        vision_config=shared["vision"] | own["vision"],
-        tie_word_embeddings=own["tie_word_embeddings"],
+        | dimensions["text"]
+        | {"tie_word_embeddings": dimensions["tie_word_embeddings"]},
+        vision_config=shared["vision"] | dimensions["vision"],
+        tie_word_embeddings=dimensions["tie_word_embeddings"],
     )
 
 
@@ -161,16 +161,16 @@ def free_memory(device: str, device_map: str | None) -> float:
     import psutil
     import torch
 
-    own = psutil.virtual_memory().available
+    available = psutil.virtual_memory().available
     if not torch.cuda.is_available() or "cpu" in (device, device_map):
-        return float(own)
+        return float(available)
     if device_map:
         return float(
-            own
+            available
             + sum(torch.cuda.mem_get_info(index)[0] for index in range(torch.cuda.device_count()))
         )
     return float(
-        torch.cuda.mem_get_info(torch.device(device))[0] if device.startswith("cuda") else own
+        torch.cuda.mem_get_info(torch.device(device))[0] if device.startswith("cuda") else available
     )
 
 

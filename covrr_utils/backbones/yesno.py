@@ -62,7 +62,11 @@ class YesNo:
         NotFinite
             If a difference is not finite.
         """
-        pairs = [(clip, text) for clip, own in zip(clips, texts, strict=True) for text in own]
+        pairs = [
+            (clip, text)
+            for clip, clip_texts in zip(clips, texts, strict=True)
+            for text in clip_texts
+        ]
         size, scored = self.backbone.batch_size, []
         for start in range(0, len(pairs), size):
             batch = pairs[start : start + size]
@@ -75,7 +79,7 @@ class YesNo:
                 for (clip, text), difference in zip(batch, differences.tolist(), strict=True)
             ]
         in_order = iter(scored)
-        return [[next(in_order) for _ in own] for own in texts]
+        return [[next(in_order) for _ in clip_texts] for clip_texts in texts]
 
     def _differences(
         self, clips: Sequence[Clip], texts: Sequence[str]
@@ -83,11 +87,11 @@ class YesNo:
         """logit(yes) - logit(no) behind the question, one per pair."""
         layout, model = self.backbone.layout, self.backbone.model
         chats = [self._chat(text) for text in texts]
-        asked = layout.question_ids(chats[0])
-        opened = self._prefixes.open(clips, chats, len(asked))
-        ids = torch.tensor(asked, device=model.device).expand(len(chats), -1)
+        question = layout.question_ids(chats[0])
+        opened = self._prefixes.open(clips, chats, len(question))
+        ids = torch.tensor(question, device=model.device).expand(len(chats), -1)
         mask = torch.cat([opened.mask, torch.ones_like(ids)], 1)
-        position = opened.next_position[:, None] + torch.arange(len(asked), device=model.device)
+        position = opened.next_position[:, None] + torch.arange(len(question), device=model.device)
         state = model.model.language_model(
             input_ids=ids,
             attention_mask=None if bool(mask.all()) else mask,

@@ -134,12 +134,12 @@ class Benchmark:
 
         ``index`` gives the place of every video, ``outside`` is that of `Benchmark.outside`.
         """
-        own = (
+        reference = (
             {index[triplet.reference]}
             if self.exclude_reference and triplet.reference in index
             else set()
         )
-        return own | outside.get(triplet.section, set())
+        return reference | outside.get(triplet.section, set())
 
     def head(self, count: int | None) -> Benchmark:
         """The first ``count`` triplets against the same gallery (None: all of them)."""
@@ -202,15 +202,15 @@ def load_benchmark(
         about.extension,
         linked,
     )
-    found = gallery_of(chosen, triplets, sections, files.listed, paths.relative(labels))
-    _check_targets(triplets, found, chosen, paths.relative(labels), paths.relative(path))
+    collected = gallery_of(chosen, triplets, sections, files.listed, paths.relative(labels))
+    _check_targets(triplets, collected, chosen, paths.relative(labels), paths.relative(path))
     # results of another gallery must not replace those of the benchmark's own
     other = gallery and not (bare and str(chosen) == default)
     return Benchmark(
         f"{about.name}@{chosen.slug()}" if other else about.name,
         about.kind,
         triplets,
-        found,
+        collected,
         chosen.in_words() if gallery or bare else about.gallery_name,
         folder,
         about.extension,
@@ -227,9 +227,11 @@ def load_benchmark(
 
 def _own_protocol(path: Path, about: Descriptor) -> Protocol:
     """The gallery of a descriptor: a list file beside it, or a protocol."""
-    if (own := about.gallery.removeprefix("per_section:")) in (*CANDIDATES, "per_section"):
+    if (candidates := about.gallery.removeprefix("per_section:")) in (*CANDIDATES, "per_section"):
         return replace(protocol(about.gallery), exclude_reference=about.exclude_reference)
-    return Protocol(str(path.parent / own), about.gallery != own, about.exclude_reference)
+    return Protocol(
+        str(path.parent / candidates), about.gallery != candidates, about.exclude_reference
+    )
 
 
 def _check_targets(

@@ -102,17 +102,17 @@ def label_sections(path: Path, layout: str | None = None) -> tuple[str, Sections
         raise LabelError(f"{where}: unknown label layout {layout!r}; known: {', '.join(LAYOUTS)}")
     text = read_text(path)
     if layout in CSV_COLUMNS or (layout is None and not text.lstrip().startswith(("[", "{"))):
-        told, sections = _csv(text, where, layout)
+        detected, sections = _csv(text, where, layout)
     else:
-        told, sections = _json_sections(text, where)
+        detected, sections = _json_sections(text, where)
     if not any(rows for _, rows in sections):
         raise LabelError(f"{where}: no rows; expected at least one triplet")
-    if layout not in (None, told):
+    if layout not in (None, detected):
         raise LabelError(
-            f"{where}: the content has the layout {told}, not {layout}; leave the layout out, or"
-            f" name another of {', '.join(LAYOUTS)}"
+            f"{where}: the content has the layout {detected}, not {layout}; leave the layout out,"
+            f" or name another of {', '.join(LAYOUTS)}"
         )
-    return told, sections
+    return detected, sections
 
 
 def read_json(path: Path) -> object:
@@ -215,8 +215,10 @@ def _csv(text: str, where: str, layout: str | None) -> tuple[str, Sections]:
         columns = [name.strip() for name in next(reader, [])]
         if (twice := first_repeated(name for name in columns if name)) is not None:
             raise LabelError(f"{where}: column {twice!r} occurs more than once in the header")
-        told = next((key for key, all_ in CSV_COLUMNS.items() if set(all_) <= set(columns)), None)
-        expected = CSV_COLUMNS[layout or told or DENSE_CSV]
+        detected = next(
+            (key for key, all_ in CSV_COLUMNS.items() if set(all_) <= set(columns)), None
+        )
+        expected = CSV_COLUMNS[layout or detected or DENSE_CSV]
         if missing := [name for name in expected if name not in columns]:
             raise LabelError(
                 f"{where}: column {missing[0]!r} is missing; expected {', '.join(expected)}, found"
@@ -238,7 +240,7 @@ def _csv(text: str, where: str, layout: str | None) -> tuple[str, Sections]:
             rows.append(row)
     except csv.Error as error:
         raise LabelError(f"{where}, line {reader.line_num}: not valid CSV ({error})") from error
-    return told or DENSE_CSV, [("", rows)]
+    return detected or DENSE_CSV, [("", rows)]
 
 
 def _scores(cell: str, where: str) -> list[float]:

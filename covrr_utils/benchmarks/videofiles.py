@@ -113,19 +113,19 @@ class VideoFiles:
         for suffix in self.suffixes:
             yield folder / f"{name}{suffix}"
         *parents, stem = name.split("/")
-        found: Path | None = folder
+        place: Path | None = folder
         for parent in parents:
-            if found is not None and not os.path.isdir(found / parent):
-                written = self._listing(found).get(written_one_way(parent), {}).get("")
-                found = None if written is None else found / written
-            elif found is not None:
-                found = found / parent
-        if found is None:
+            if place is not None and not os.path.isdir(place / parent):
+                written = self._listing(place).get(written_one_way(parent), {}).get("")
+                place = None if written is None else place / written
+            elif place is not None:
+                place = place / parent
+        if place is None:
             return
-        files = self._listing(found).get(written_one_way(stem), {})
-        yield from (found / files[suffix] for suffix in self.suffixes if suffix in files)
+        files = self._listing(place).get(written_one_way(stem), {})
+        yield from (place / files[suffix] for suffix in self.suffixes if suffix in files)
         if "" in files:
-            yield found / files[""]
+            yield place / files[""]
 
     def _listing(self, folder: Path) -> dict[str, dict[str, str]]:
         """The names in a folder: ``{name without suffix, written one way: {suffix in small letters:

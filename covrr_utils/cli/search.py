@@ -175,10 +175,10 @@ def _question(own: SearchOptions) -> Question:
 
 def _told(answer: Answer) -> list[str]:
     """The answer for people: what was looked for, and the best videos as a table."""
-    asked = answer.question
+    question = answer.question
     lines = []
-    if asked.reference is not None:
-        lines.append(f"{paths.relative(asked.reference)}, after the edit: {asked.edit}")
+    if question.reference is not None:
+        lines.append(f"{paths.relative(question.reference)}, after the edit: {question.edit}")
     if answer.trace is not None:
         lines.append(f"trace:\n{answer.trace.text()}")
     lines.append(f"looked for: {answer.text}\n")
@@ -204,13 +204,13 @@ def _excerpt(text: str) -> str:
 
 def _answered(answer: Answer, folder: VideoFolder, request: Request) -> dict[str, object]:
     """The answer for machines."""
-    asked, config = answer.question, request.config
+    question, config = answer.question, request.config
     return {
         "folder": str(folder.root),
         "backbone": config.backbone,
-        "reference": None if asked.reference is None else str(asked.reference),
-        "edit": asked.edit,
-        "strategy": None if asked.reference is None else asked.strategy,
+        "reference": None if question.reference is None else str(question.reference),
+        "edit": question.edit,
+        "strategy": None if question.reference is None else question.strategy,
         "trace": None if answer.trace is None else answer.trace.to_dict(),
         "text": answer.text,
         "by": answer.by,

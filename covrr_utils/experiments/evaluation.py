@@ -113,10 +113,10 @@ def _rank(
         [left_out for _, left_out in whole],
         SHOWN,
     )
-    for (row, _), found in zip(whole, ranked, strict=True):
-        row["rank"] = found.rank
-        row["top"] = [scores.videos[place] for place in found.places]
-        row["scores"] = [round(float(score), 6) for score in found.scores]
+    for (row, _), ranking in zip(whole, ranked, strict=True):
+        row["rank"] = ranking.rank
+        row["top"] = [scores.videos[place] for place in ranking.places]
+        row["scores"] = [round(float(score), 6) for score in ranking.scores]
 
 
 def _sections(benchmark: Benchmark, rows: Sequence[QueryRank]) -> dict[str, Recalls]:

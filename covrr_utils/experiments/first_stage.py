@@ -43,10 +43,10 @@ def by_words(run: Run, strategy: str, scorer: str) -> Scores:
     """
     queries, gallery = run.queries(strategy), run.gallery()
     edits = {triplet.id: triplet.edit for triplet in run.benchmark.triplets}
-    asked = [
+    word_queries = [
         WordQuery(query.text, edits[id_], run.config.edit_weight) for id_, query in queries.items()
     ]
-    matrix = WORD_SCORERS[scorer](asked, [described.text for described in gallery.values()])
+    matrix = WORD_SCORERS[scorer](word_queries, [described.text for described in gallery.values()])
     by_query = dict(zip(queries, matrix, strict=True))
     return Scores(by_query, list(gallery), queries.failures, gallery.failures)
 
@@ -61,10 +61,10 @@ def fused(lists: Sequence[Scores], scale: str, weights: Sequence[float] | None =
     by_query = {}
     for id_ in dict.fromkeys(id_ for scores in lists for id_ in scores.by_query):
         rows = []
-        for scores, own in zip(lists, columns):
+        for scores, places in zip(lists, columns):
             row = np.full(len(videos), ABSENT)
             if id_ in scores.by_query:
-                row[own] = scores.by_query[id_]
+                row[places] = scores.by_query[id_]
             rows.append(row)
         by_query[id_] = fuse(rows, scale, weights)
     failures = {id_: f for scores in lists for id_, f in scores.failures.items()}

@@ -31,8 +31,8 @@ def identity(job: Job) -> str:
     that is missing counts as missing); of every backbone all files of its checkpoint folder, or for
     a model of the hub the commit that lies in the cache.
     """
-    own = own_parameters([job.notebook])
-    config = RunConfig.from_parameters(job.parameters, (*own, "BACKBONES"))
+    parameters_of_notebook = own_parameters([job.notebook])
+    config = RunConfig.from_parameters(job.parameters, (*parameters_of_notebook, "BACKBONES"))
     backbones = job.parameters.get("BACKBONES") or [config.backbone]
     assert isinstance(backbones, Sequence)
     return digest(

@@ -116,16 +116,18 @@ def _job(
     gathers: bool = False,
 ) -> Job:
     """The job of one notebook for one backbone, or for all that it ``gathers``."""
-    own = own_parameters([notebook])
+    notebook_parameters = own_parameters([notebook])
     fitting = {
         name: value
         for name, value in parameters.items()
-        if name in own or name.lower() in RunConfig.model_fields
+        if name in notebook_parameters or name.lower() in RunConfig.model_fields
     }
-    asked = {"BENCHMARK": benchmark, **models, **fitting}
-    config = RunConfig.from_parameters(asked, (*own, "BACKBONES"))
+    requested = {"BENCHMARK": benchmark, **models, **fitting}
+    config = RunConfig.from_parameters(requested, (*notebook_parameters, "BACKBONES"))
     # as the configuration has them: a kernel runs elsewhere, where relative paths lead nowhere
-    given = {name: _plain(getattr(config, name.lower(), value)) for name, value in asked.items()}
+    given = {
+        name: _plain(getattr(config, name.lower(), value)) for name, value in requested.items()
+    }
     changed = changed_parameters(notebook, given)
     lane = benchmark_folder(config) / GATHERED if gathers else run_folder(config)
     folder = lane / _folder_name(notebook, changed)

@@ -50,20 +50,20 @@ def pair_key(
 
 def given_key(config: RunConfig, identity: Identity, generation: Generation) -> Key:
     """The key of descriptions after the edit whose traces come from elsewhere."""
-    asked = prompts.after_trace("E", "R", config.prompt_style)
-    return _key(config, identity, generation, asked) | {"strategy": "given"}
+    prompt_texts = prompts.after_trace("E", "R", config.prompt_style)
+    return _key(config, identity, generation, prompt_texts) | {"strategy": "given"}
 
 
 def query_key(config: RunConfig, identity: Identity, generation: Generation, strategy: str) -> Key:
     """The key of a strategy's descriptions after the edit: all it may ask, and how it samples."""
     style = config.prompt_style
-    asked = [
+    prompt_texts = [
         prompts.single_stage("E", style),
         prompts.trace("E", style),
         prompts.after_trace("E", "R", style),
         prompts.synthesis("E", ["R"], style),
     ]
-    key = _key(config, identity, generation, asked)
+    key = _key(config, identity, generation, prompt_texts)
     key |= {"strategy": strategy, "extra": "trace, samples, written"}
     if strategy == "self_consistency":
         key |= {"samples": config.samples, "synthesis": config.synthesis, "seed": config.seed}

@@ -49,9 +49,11 @@ def under_protocols(benchmark: Benchmark, scores: Scores) -> pd.DataFrame:
     for masking, exclude in MASKING.items():
         ranks = {rule: _ranks(benchmark, scores, exclude, rule) for rule in TIE_RULES}
         tied = sum(one != other for one, other in zip(*ranks.values(), strict=True))
-        for rule, own in ranks.items():
-            recall = {f"R@{k}": 100 * value for k, value in metrics.recalls(own).items()}
-            rows.append({"masking": masking, "ties": rule, "N": len(own), **recall, "tied": tied})
+        for rule, rule_ranks in ranks.items():
+            recall = {f"R@{k}": 100 * value for k, value in metrics.recalls(rule_ranks).items()}
+            rows.append(
+                {"masking": masking, "ties": rule, "N": len(rule_ranks), **recall, "tied": tied}
+            )
     return pd.DataFrame(rows)
 
 
@@ -67,9 +69,9 @@ def _ranks(
         if triplet.id not in scores.by_query or triplet.target not in places:
             ranks.append(None)
             continue
-        own, target = np.asarray(scores.by_query[triplet.id]), places[triplet.target]
-        if np.isnan(own).any():
+        row, target = np.asarray(scores.by_query[triplet.id]), places[triplet.target]
+        if np.isnan(row).any():
             raise ValueError("scores contain NaN; they cannot be ranked")
         left_out = ruled.left_out(triplet, places, outside) - {target}
-        ranks.append(TIE_RULES[rule](own, target, left_out))
+        ranks.append(TIE_RULES[rule](row, target, left_out))
     return ranks

@@ -37,8 +37,8 @@ class Question:
     trace: ReasoningTrace | None = None
 
     def __post_init__(self) -> None:
-        asked = (self.reference is not None, self.edit is not None, self.text is not None)
-        if asked not in ((True, True, False), (False, False, True)):
+        parts = (self.reference is not None, self.edit is not None, self.text is not None)
+        if parts not in ((True, True, False), (False, False, True)):
             raise ValueError(
                 "give --reference VIDEO and --edit TEXT (the video that is looked for is the"
                 " reference after the edit), or --text TEXT alone (a description of it)"

@@ -193,7 +193,7 @@ class Reranker:
 
     def outcome(self, candidates: Mapping[str, Sequence[str]]) -> Reranking:
         """What the scores of these candidates cost."""
-        wanted = [(id_, video) for id_, videos in candidates.items() for video in videos]
+        pairs = [(id_, video) for id_, videos in candidates.items() for video in videos]
         costs = np.array(list(self._costs.values())).reshape(-1, 2).sum(0)
         return Reranking(
             self.name,
@@ -202,7 +202,7 @@ class Reranker:
             float(costs[0]),
             float(costs[1]),
             self.failures,
-            sum(pair not in self.values for pair in wanted),
+            sum(pair not in self.values for pair in pairs),
         )
 
 
@@ -215,10 +215,10 @@ def rerank(run: Run, strategy: str, first: Scores) -> tuple[Scores, Reranking]:
     left_out = {t.id: benchmark.left_out(t, places, outside) for t in benchmark.triplets}
     adaptive = config.rerank_depth == ADAPTIVE
     deepest = DEEPEST if adaptive else int(config.rerank_depth)
-    ranked = {id_: top(own, deepest, left_out[id_]) for id_, own in first.by_query.items()}
+    ranked = {id_: top(row, deepest, left_out[id_]) for id_, row in first.by_query.items()}
     named = {id_: [first.videos[place] for place in order] for id_, order in ranked.items()}
     if adaptive:
-        open_ = [id_ for id_, own in first.by_query.items() if not is_sure(own, ranked[id_])]
+        open_ = [id_ for id_, row in first.by_query.items() if not is_sure(row, ranked[id_])]
         chosen: dict[str, list[str]] = {id_: [] for id_ in ranked}
         for depth in range(STEP, DEEPEST + 1, STEP):
             chosen |= {id_: named[id_][:depth] for id_ in open_}
@@ -233,13 +233,13 @@ def rerank(run: Run, strategy: str, first: Scores) -> tuple[Scores, Reranking]:
         reranker.score(chosen)
     by_query = {
         id_: reranked(
-            own,
+            row,
             ranked[id_][: len(chosen[id_])],
             np.array([reranker.values.get((id_, video), ABSENT) for video in chosen[id_]]),
             config.rerank_weight,
             config.fuse,
         )
-        for id_, own in first.by_query.items()
+        for id_, row in first.by_query.items()
     }
     scores = Scores(by_query, first.videos, first.failures, first.gallery_failures)
     return scores, reranker.outcome(chosen)

@@ -204,17 +204,17 @@ class FolderSearch:
         for name, (vectors, gallery) in pairs.items():
             if name == by:
                 self._refuse_failure(vectors)
-            found = by_cosine(vectors, gallery)
-            cosines = found.by_query[QUERY].tolist() if found.by_query else []
+            scored = by_cosine(vectors, gallery)
+            cosines = scored.by_query[QUERY].tolist() if scored.by_query else []
             if name == by and not cosines:
                 raise NoAnswer(
                     f"none of the {len(gallery.failures)} descriptions in"
                     f" {paths.relative(self.folder.root)} has anything to compare; rank by"
                     f" {WORDS!r}, or index the folder with another backbone"
                 )
-            scores[name] = dict(zip(found.videos, cosines))
-        found = by_words(Outcomes({QUERY: text}, {}), run.gallery())
-        scores[WORDS] = dict(zip(found.videos, found.by_query[QUERY].tolist(), strict=True))
+            scores[name] = dict(zip(scored.videos, cosines))
+        scored = by_words(Outcomes({QUERY: text}, {}), run.gallery())
+        scores[WORDS] = dict(zip(scored.videos, scored.by_query[QUERY].tolist(), strict=True))
         return scores
 
     def _refuse_failure(self, outcomes: Outcomes) -> None:

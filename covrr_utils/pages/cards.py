@@ -44,9 +44,9 @@ def ahead(text: str, query: str, other: str | None) -> dict[str, list[tuple[str,
     """Which words bring ``text`` nearer to the query than ``other``, slot by slot: those that the
     query's description says there too, and ``other`` does not. All of them where ``other`` is None.
     """
-    asked, lacking = _stems(query), _stems(other or "")
+    stems, lacking = _stems(query), _stems(other or "")
     return {
-        slot: words_among(sentence, asked[slot] - lacking[slot])
+        slot: words_among(sentence, stems[slot] - lacking[slot])
         for slot, sentence in by_slot(text).items()
     }
 

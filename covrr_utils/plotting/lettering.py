@@ -89,16 +89,16 @@ def _further(missing: frozenset[str]) -> tuple[str, ...]:
     """Installed families that have the missing characters, as few as it takes, upright ones without
     serifs first.
     """
-    found: list[str] = []
+    families: list[str] = []
     left = set(missing)
     names = {font.name for font in font_manager.fontManager.ttflist}
     for name in sorted(names, key=lambda name: ("Sans" not in name, name)) if left else ():
         if drawn := {character for character in left if _draws(name, character)}:
-            found.append(name)
+            families.append(name)
             left -= drawn
         if not left:
             break
-    return tuple(found)
+    return tuple(families)
 
 
 @lru_cache(maxsize=4096)

@@ -25,20 +25,20 @@ def write_search_page(search: FolderSearch, answer: Answer, to: Path | None = No
     FileError
         If it cannot be written.
     """
-    asked, config = answer.question, search.config
+    question, config = answer.question, search.config
     places = {hit.video: hit.path for hit in answer.hits}
-    reference = None if asked.reference is None else str(asked.reference)
-    if asked.reference is not None:
-        places[str(asked.reference)] = asked.reference
+    reference = None if question.reference is None else str(question.reference)
+    if question.reference is not None:
+        places[str(question.reference)] = question.reference
     page = render(
         "covrr_utils.pages",
         "search.html.j2",
-        title=asked.text if asked.text is not None else f"After the edit: {asked.edit}",
+        title=question.text if question.text is not None else f"After the edit: {question.edit}",
         facts={
             "folder": paths.relative(search.folder.root),
             "videos": f"{answer.videos:,}",
             "backbone": backbone_label(config.backbone),
-            "strategy": "-" if reference is None else asked.strategy,
+            "strategy": "-" if reference is None else question.strategy,
             "ranked by": answer.by,
             "pooling": f"{config.pooling} / {config.scheme}",
         },
@@ -68,18 +68,18 @@ def page_name(search: FolderSearch, answer: Answer) -> str:
     """A file's name that tells the backbone and the question, and by six digits all that decides
     the answer.
     """
-    asked, config = answer.question, search.config
+    question, config = answer.question, search.config
     decided = {
         "config": config.model_dump(mode="json"),
-        "reference": str(asked.reference),
-        "words": [asked.edit, asked.text],
-        "strategy": asked.strategy,
-        "trace": asked.trace and asked.trace.text(),
+        "reference": str(question.reference),
+        "words": [question.edit, question.text],
+        "strategy": question.strategy,
+        "trace": question.trace and question.trace.text(),
         "by": answer.by,
         "shown": len(answer.hits),
         "left out": answer.left_out,
     }
-    words = (asked.text or asked.edit or "")[:40]
+    words = (question.text or question.edit or "")[:40]
     return file_name(backbone_label(config.backbone), words, digest(decided)[:6], suffix=".html")
 
 
@@ -87,4 +87,6 @@ def _trace(answer: Answer) -> dict[str, str]:
     """The trace slot by slot, where there is one."""
     if answer.trace is None:
         return {}
-    return {slot: "; ".join(said) or "-" for slot, said in answer.trace.to_dict().items()}
+    return {
+        slot: "; ".join(assertions) or "-" for slot, assertions in answer.trace.to_dict().items()
+    }

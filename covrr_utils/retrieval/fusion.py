@@ -90,11 +90,11 @@ def scaled(scores: Float[np.ndarray, " N"], scale: str) -> Float64[np.ndarray, "
     scores, present = _checked(scores)
     values = np.zeros(len(scores))
     if present.any():
-        own = scores[present]
-        if middle is not None and _is_constant(own):
+        finite = scores[present]
+        if middle is not None and _is_constant(finite):
             values[present] = middle
         else:
-            values[present] = function(own)
+            values[present] = function(finite)
         values[~present] = values[present].min() if floor is None else floor
     return values
 

@@ -108,6 +108,11 @@ def by_cosine(queries: Outcomes[np.ndarray], gallery: Outcomes[np.ndarray]) -> S
     """
     if not (queries and gallery):
         return Scores({}, list(gallery), queries.failures, gallery.failures)
-    asked, there = Vectors.of(queries), Vectors.of(gallery)
-    check_widths(asked.matrix, there.matrix)
-    return CosineScores(Cosines(asked, there), list(there), queries.failures, gallery.failures)
+    query_vectors, gallery_vectors = Vectors.of(queries), Vectors.of(gallery)
+    check_widths(query_vectors.matrix, gallery_vectors.matrix)
+    return CosineScores(
+        Cosines(query_vectors, gallery_vectors),
+        list(gallery_vectors),
+        queries.failures,
+        gallery.failures,
+    )

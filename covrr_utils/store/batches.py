@@ -120,12 +120,12 @@ def _halving(compute: Compute, items: Items) -> tuple[list[Record], list[Failure
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out: Python's, CUDA's, or the CPU allocator's."""
-    said = str(error).lower()
+    message = str(error).lower()
     return (
         isinstance(error, MemoryError)
-        or "out of memory" in said
-        or "can't allocate memory" in said
-        or "not enough memory" in said
+        or "out of memory" in message
+        or "can't allocate memory" in message
+        or "not enough memory" in message
     )
 
 

@@ -162,8 +162,8 @@ def _fill(draft: Draft, data: Any, side: str | None = None, inner: bool = False)
         elif slots:
             draft.repairs.append(f"unknown slot {key.strip().lower()[:40]!r} dropped")
         else:
-            own = label(f"{key}:")
-            _fill(draft, value, own[0] if own else side, inner=True)
+            heading = label(f"{key}:")
+            _fill(draft, value, heading[0] if heading else side, inner=True)
 
 
 def _slot_named_in(data: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -191,8 +191,8 @@ def _add(draft: Draft, slot: str, value: Any, side: str | None, several: bool = 
     if not goes_on and not draft.begin(slot):
         return
     begun = len(draft.entries.get(slot, []))
-    for text, own in _texts(value, side):
-        draft.add(slot, text, own)
+    for text, text_side in _texts(value, side):
+        draft.add(slot, text, text_side)
     if [entry.text for entry in draft.entries.get(slot, [])[begun:]] != value:
         draft.repairs.append(f"slot {slot!r}: assertions rewritten")
 
@@ -221,9 +221,9 @@ def _texts_of_object(
         yield about + (f"{before} {ARROW} {after}" if before != after else str(before)), side
         data = {key: value for key, value in data.items() if key not in sides.values()}
     for key, value in data.items():
-        own = next((of for of, name in sides.items() if name == key), None)
-        plain = own or key.lower() in PLAIN_NAMES
-        yield from _texts(value, own or side, about if plain else f"{about}{key}: ")
+        named_side = next((of for of, name in sides.items() if name == key), None)
+        plain = named_side or key.lower() in PLAIN_NAMES
+        yield from _texts(value, named_side or side, about if plain else f"{about}{key}: ")
 
 
 def _single(value: Any) -> bool:

@@ -39,5 +39,5 @@ def _line(tag: re.Match[str]) -> str:
     attributes = {m[1].lower(): m[2] or m[3] or "" for m in _ATTRIBUTE.finditer(tag["rest"])}
     slot = next((slot for word in (name, *attributes.values()) if (slot := slot_of(word))), None)
     sides = [f"{word}: {value}" for word, value in attributes.items() if label(f"{word}:")]
-    own = f"{slot or name}:" if slot or label(f"{name}:") else ""
-    return "\n- " if name.lower() in _ITEMS and not sides else "\n".join(["", own, *sides, ""])
+    heading = f"{slot or name}:" if slot or label(f"{name}:") else ""
+    return "\n- " if name.lower() in _ITEMS and not sides else "\n".join(["", heading, *sides, ""])

@@ -163,8 +163,8 @@ class Decoder:
         frames: np.ndarray | None = None
         room, written = True, process.written()
         try:
-            asked = json.dumps(request(path, sampling))
-            process.requests.write(asked.encode() + b"\n")
+            message = json.dumps(request(path, sampling))
+            process.requests.write(message.encode() + b"\n")
             process.requests.flush()
             answer = json.loads(process.answers.readline() or b"null")
             if answer and "cause" not in answer:
