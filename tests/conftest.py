@@ -69,6 +69,21 @@ def tiny(tiny_folder):
 
 
 @pytest.fixture
+def described(monkeypatch):
+    """How many prompts the model was asked to describe, call by call."""
+    from covrr_utils.backbones.backbone import Backbone
+
+    counts, describe = [], Backbone.describe
+
+    def counting(self, prompts, *rest, **options):
+        counts.append(len(prompts))
+        return describe(self, prompts, *rest, **options)
+
+    monkeypatch.setattr(Backbone, "describe", counting)
+    return counts
+
+
+@pytest.fixture
 def runs(tmp_path, monkeypatch):
     """An empty runs folder of the test's own; the figures of its notebooks stay out of the
     repository.

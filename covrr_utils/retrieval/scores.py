@@ -72,6 +72,10 @@ class Cosines(Mapping[str, np.ndarray]):
             self._kept = number, similarities(queries, self.gallery.matrix)
         return self._kept[1][row]
 
+    def vectors(self, queries: Sequence[str]) -> np.ndarray:
+        """The vectors (N, D) of these N queries."""
+        return self.queries.matrix[[self._places[query] for query in queries]]
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
 
@@ -93,8 +97,7 @@ class CosineScores(Scores):
         k: int,
     ) -> list[Ranked]:
         """As `Scores.ranked`, block by block."""
-        places = {query: place for place, query in enumerate(self.by_query.queries)}
-        vectors = self.by_query.queries.matrix[[places[query] for query in queries]]
+        vectors = self.by_query.vectors(queries)
         return search(vectors, self.by_query.gallery.matrix, targets, left_out, k)
 
 

@@ -37,19 +37,6 @@ def folder(tmp_path, runs):
     return root
 
 
-@pytest.fixture
-def described(monkeypatch):
-    """How many clips the model was asked to describe, call by call."""
-    counts, describe = [], Backbone.describe
-
-    def counting(self, prompts, *rest, **options):
-        counts.append(len(prompts))
-        return describe(self, prompts, *rest, **options)
-
-    monkeypatch.setattr(Backbone, "describe", counting)
-    return counts
-
-
 def indexed(folder, config, tiny):
     """A fresh look at the folder, as a new command has."""
     return index(VideoFolder(folder), config, tiny)

@@ -43,19 +43,6 @@ def search(folder, mini, tmp_path_factory):
         yield FolderSearch(VideoFolder(folder), CONFIG, mini)
 
 
-@pytest.fixture
-def described(monkeypatch):
-    """How many prompts the model was asked to describe, call by call."""
-    counts, describe = [], Backbone.describe
-
-    def counting(self, prompts, *rest, **options):
-        counts.append(len(prompts))
-        return describe(self, prompts, *rest, **options)
-
-    monkeypatch.setattr(Backbone, "describe", counting)
-    return counts
-
-
 def test_a_reference_and_an_edit(search, folder, described):
     question = Question(folder / "a.mp4", "The sun comes up.", strategy="single_stage")
     answer = search.ask(question, count=3)

@@ -15,14 +15,6 @@ from covrr_utils.video.clips import ClipError
 GONE = ClipError("missing", "no file")
 
 
-@pytest.fixture(autouse=True)
-def figures(tmp_path, monkeypatch):
-    monkeypatch.setenv("COVRR_FIGURES", str(tmp_path / "figures"))
-    style.use()
-    yield tmp_path / "figures"
-    plt.close("all")
-
-
 def words(figure):
     return " ".join(text.get_text() for text in figure.findobj(plt.Text)).replace("\n", " ")
 

@@ -10,14 +10,6 @@ from covrr_utils.plotting.lettering import plain_text
 from covrr_utils.plotting.tables import TABLES, UnknownTable, paper_table
 
 
-@pytest.fixture(autouse=True)
-def figures(tmp_path, monkeypatch):
-    monkeypatch.setenv("COVRR_FIGURES", str(tmp_path / "figures"))
-    style.use()
-    yield tmp_path / "figures"
-    plt.close("all")
-
-
 def result(hits, name="two_stage"):
     ranks = [1] * hits + [9] * (10 - hits)
     values = {str(k): hits / 10 for k in (1, 5, 10, 50)}
