@@ -12,13 +12,14 @@ from covrr_utils import paths
 from covrr_utils.benchmarks.triplets import Triplet
 from covrr_utils.experiments.results import Result
 from covrr_utils.files import write_atomically
+from covrr_utils.plotting.readable import best_cells, is_numeric
 from covrr_utils.retrieval import metrics
 from covrr_utils.spreadsheet import csv_bytes
 
 
-def with_interval(value: float, low: float, high: float, digits: int = 1) -> str:
-    """``"39.2 [34.6, 44.1]"``, all three rounded alike."""
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+def with_interval(value: float, low: float, high: float, digits: int = 2) -> str:
+    """``"39.25 [34.6, 44.1]"``: the bounds have one digit less than the value."""
+    return f"{value:.{digits}f} [{low:.{digits - 1}f}, {high:.{digits - 1}f}]"
 
 
 def recall_columns(results: Mapping[str, Result]) -> pd.DataFrame:
@@ -119,19 +120,22 @@ def tag_table(
     return pd.DataFrame(rows, columns=["name", "tag", "n", "recall", "low", "high", "kind"])
 
 
-def save_table(table: pd.DataFrame, name: str, caption: str) -> None:
-    """Write ``figures/<name>.csv`` and ``figures/<name>.tex`` (booktabs, escaped); the same table
-    gives the same bytes.
+def save_table(table: pd.DataFrame, name: str, caption: str, best: Sequence[str] = ()) -> None:
+    """Write ``figures/<name>.csv`` and ``figures/<name>.tex`` (booktabs, escaped; the largest of
+    each column of ``best`` in bold, numbers on the right); the same table gives the same bytes.
     """
     folder = paths.figures_dir()
     folder.mkdir(parents=True, exist_ok=True)
+    bold = best_cells(table, best).replace({True: "textbf:--rwrap", False: ""})
     styler = (
         table.style.hide(axis="index")
+        .apply(lambda _: bold, axis=None)
         .format(escape="latex", na_rep="--", precision=2)
         .format_index(escape="latex", axis="columns")
     )
     latex = styler.to_latex(
         hrules=True,
+        column_format="".join("r" if is_numeric(table[column]) else "l" for column in table),
         caption=caption.translate(LATEX),
         label=f"tab:{name}",
         position_float="centering",

@@ -55,7 +55,7 @@ def test_figures_give_the_same_bytes_twice(figures):
         "table.csv",
     } <= set(now)
     assert (
-        b"a\\_b & 30.0 [20.0, 40.0]" in now["table.tex"] and b"100\\% of a\\_b" in now["table.tex"]
+        b"a\\_b & 30.00 [20.0, 40.0]" in now["table.tex"] and b"100\\% of a\\_b" in now["table.tex"]
     )
 
 

@@ -1,0 +1,68 @@
+"""Tables as a chapter shows them to readers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from covrr_utils import paths
+from covrr_utils.plotting.readable import readable
+from covrr_utils.plotting.tables import save_table, with_interval
+
+TABLE = pd.DataFrame(
+    {
+        "system": ["single_stage", "two_stage"],
+        "R@1": [with_interval(36.75, 32.0, 41.52), with_interval(56.5, 51.5, 61.5)],
+        "score": [np.nan, 9.614],
+        "queries": [np.nan, 4200.0],
+        "p": [1e-9, 0.0301],
+        "kind": ["measured here, mini"] * 2,
+    }
+)
+
+
+def test_every_cell_is_words_or_a_number_that_is_read_easily():
+    shown = readable(TABLE)
+    assert shown.cells.to_dict("list") == {
+        "system": ["single stage", "two stage"],
+        "R@1": ["36.75 [32.0, 41.5]", "56.50 [51.5, 61.5]"],
+        "score": ["–", "9.61"],
+        "queries": ["–", "4,200"],
+        "p": ["< 0.001", "0.030"],
+    }
+    assert shown.caption == "measured here, mini"
+
+
+def test_html_and_plain_text_have_no_index_and_the_same_bytes_each_time():
+    shown = readable(TABLE, "Recall.")
+    html = shown._repr_html_()
+    assert html == readable(TABLE, "Recall.")._repr_html_()
+    assert "row_heading" not in html and "nan" not in html.lower() and "_stage" not in html
+    assert shown.to_string().splitlines()[0] == "Recall., measured here, mini"
+    assert repr(shown) == shown.to_string()
+
+
+def test_numbers_stand_on_the_right_and_the_best_is_bold():
+    shown = readable(TABLE, best=["R@1"])
+    assert shown.numbers == ("R@1", "score", "queries", "p")
+    assert shown.bold["R@1"].tolist() == [False, True]
+    assert shown._repr_html_().count('class="data row1 col1 number"') == 1
+
+
+def test_a_named_index_becomes_a_column_and_a_column_that_is_missing_is_an_error():
+    indexed = TABLE.set_index("system")[["score"]]
+    assert list(readable(indexed).cells) == ["system", "score"]
+    assert list(readable(indexed.reset_index(drop=True)).cells) == ["score"]
+    with pytest.raises(ValueError, match="no column 'R@9'; the table has system, R@1"):
+        readable(TABLE, best=["R@9"])
+
+
+def test_cells_cannot_bring_markup_of_their_own():
+    assert "<b>" not in readable(pd.DataFrame({"edit": ["<b>Night</b>"]}))._repr_html_()
+
+
+def test_the_best_is_bold_in_latex_and_numbers_stand_on_the_right(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "figures_dir", lambda: tmp_path)
+    save_table(TABLE[["system", "R@1", "score"]], "t", "Recall", best=["R@1"])
+    latex = (tmp_path / "t.tex").read_text()
+    assert r"\begin{tabular}{lrr}" in latex and r"\textbf{56.50 [51.5, 61.5]}" in latex
+    assert latex.count("textbf") == 1
