@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Self
 
+from covrr_utils.experiments.engines import EngineOptions
 from covrr_utils.experiments.groups import (
     BackboneOptions,
     DataOptions,
@@ -26,7 +27,13 @@ class UnknownParameter(InvalidOption):
 
 
 class RunConfig(  # pydantic lists the fields of the last base first
-    RankingOptions, RetrievalOptions, ReasoningOptions, PromptOptions, BackboneOptions, DataOptions
+    RankingOptions,
+    RetrievalOptions,
+    ReasoningOptions,
+    PromptOptions,
+    EngineOptions,
+    BackboneOptions,
+    DataOptions,
 ):
     """Everything that decides a run. Notebook parameters are these names in upper case.
 

@@ -1,4 +1,4 @@
-"""The fields of a run in six groups, each with what it means, its default and its valid values.
+"""The fields of a run in seven groups, each with what it means, its default and its valid values.
 
 `covrr_utils.experiments.config.RunConfig` is made of these groups, and they are the groups of
 ``covrr run --help``. Nothing here needs torch.
@@ -17,6 +17,7 @@ from covrr_utils.backbones.grammar import FORMS, check_form
 from covrr_utils.backbones.sizes import ATTENTIONS, DTYPES, QUANTIZATIONS
 from covrr_utils.benchmarks.galleries import CANDIDATES, CONVENTIONS, PER_SECTION, REFERENCE
 from covrr_utils.benchmarks.labels import LAYOUTS
+from covrr_utils.experiments.engines import EngineOptions
 from covrr_utils.experiments.options import Each, Number, OneOf, Options, Text, Whole
 from covrr_utils.experiments.ranking_group import RankingOptions
 from covrr_utils.reasoning.prompts import STYLES
@@ -269,6 +270,7 @@ class RetrievalOptions(Options):
 GROUPS = (
     DataOptions,
     BackboneOptions,
+    EngineOptions,
     PromptOptions,
     ReasoningOptions,
     RetrievalOptions,

@@ -21,12 +21,13 @@ from pydantic import ValidationError
 from tqdm import tqdm
 
 from covrr_utils import paths
+from covrr_utils.backbones.addresses import shown_address
 from covrr_utils.backbones.backbone import Backbone
+from covrr_utils.backbones.endpoint import AnswerError, Endpoint
 from covrr_utils.backbones.generation import Generation, Prompt
 from covrr_utils.backbones.registry import judge_models, list_backbones
 from covrr_utils.benchmarks.naming import distinct
 from covrr_utils.files import digest, read_or_set_aside, write_atomically
-from covrr_utils.judging.endpoint import AnswerError, Endpoint, shown_address
 from covrr_utils.judging.judges import Case, Verdict
 from covrr_utils.judging.rubric import RUBRIC_VERSION, Rubric, rubric_prompt, rubric_schema
 from covrr_utils.video.clips import Clip, ClipError

@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import numpy as np
 import pytest
 
+from covrr_utils.backbones.addresses import EndpointError
 from covrr_utils.benchmarks.benchmark import load_benchmark
-from covrr_utils.judging.endpoint import EndpointError
 from covrr_utils.judging.judges import Case, OutcomeJudge, OverlapJudge, SlotsJudge, slot_ratios
 from covrr_utils.judging.model_judge import KEY_VARIABLE, backbone_judge, endpoint_judge
 from covrr_utils.judging.rubric import DIMENSIONS

@@ -7,7 +7,6 @@ slowly it drips. An address is shown without the password or the query that it m
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import threading
 import time
@@ -17,54 +16,14 @@ from urllib.parse import urljoin, urlsplit
 
 import openai
 
+from covrr_utils.backbones.addresses import EndpointError, in_clear, shown_address, usable_key
 from covrr_utils.files import say
 
 ANSWER_BYTES = 4 * 1024**2  # more than any answer of a few hundred tokens takes
 
 
-class EndpointError(ValueError):
-    """A server that cannot be asked at all; the message says what to change."""
-
-
 class AnswerError(Exception):
     """An answer that cannot be used; the message says where it came from, and what it was."""
-
-
-def shown_address(url: str) -> str:
-    """``url`` as it may be printed: without user, password, query and fragment.
-
-    Raises
-    ------
-    EndpointError
-        If it is no address of a server.
-    """
-    try:
-        parts = urlsplit(url)
-        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
-            return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-    except ValueError:  # a port that is no number, half an IPv6 address
-        pass
-    raise EndpointError(
-        f"{url.rpartition('@')[2].partition('?')[0]!r} is no address of a server; expected one such"
-        " as http://localhost:8000/v1"
-    )
-
-
-def usable_key(key: str | None, variable: str) -> str | None:
-    """The key without the spaces and line ends around it; None where there is none.
-
-    Raises
-    ------
-    EndpointError
-        If it holds what no header can hold. The key itself is not in the message.
-    """
-    key = (key or "").strip()
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise EndpointError(
-            f"{variable} holds a space, a line end or another character that no key has; set it"
-            " again"
-        )
-    return key or None
 
 
 class Endpoint:
@@ -115,7 +74,7 @@ class Endpoint:
                 " /v1?"
             ),
         }
-        if (key or "@" in urlsplit(url).netloc) and _in_clear(url):
+        if (key or "@" in urlsplit(url).netloc) and in_clear(url):
             say(
                 f"{shown} is not encrypted, and the key travels to it in clear; use https, or"
                 f" unset {key_variable}"
@@ -238,14 +197,3 @@ def text_of(body: bytes) -> str:
 def _unreachable(error: openai.APIConnectionError) -> bool:
     """Whether nobody answers there, unlike a server whose answer is no HTTP or breaks off."""
     return type(error.__cause__).__name__ in ("ConnectError", "UnsupportedProtocol", "InvalidURL")
-
-
-def _in_clear(url: str) -> bool:
-    """Whether what is sent to ``url`` can be read on its way: no https, and not on this machine."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    try:
-        here = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        here = host == "localhost" or host.endswith(".localhost")
-    return parts.scheme != "https" and not here
