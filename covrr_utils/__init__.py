@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from covrr_utils.experiments.environment import show_versions
     from covrr_utils.experiments.run import Run
     from covrr_utils.plotting.style import save_figure
+    from covrr_utils.plotting.typesetting import readable
     from covrr_utils.reasoning import prompts
     from covrr_utils.retrieval.metrics import comparisons, recall_at
     from covrr_utils.retrieval.pooling import pool
@@ -38,6 +39,7 @@ __all__ = [
     "parse_trace",
     "pool",
     "prompts",
+    "readable",
     "recall_at",
     "save_figure",
     "show_versions",
@@ -56,6 +58,7 @@ _ROOMS = {
     "parse_trace": "traces.reading",
     "pool": "retrieval.pooling",
     "prompts": "reasoning.prompts",
+    "readable": "plotting.typesetting",
     "recall_at": "retrieval.metrics",
     "save_figure": "plotting.style",
     "show_versions": "experiments.environment",

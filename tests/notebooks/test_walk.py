@@ -20,8 +20,6 @@ PENDING = {
     ("03_pooling_embeddings", "exercises"),
     ("04_retrieval", "sentences"),
     ("04_retrieval", "exercises"),
-    ("05_ablation_reasoning", "sentences"),
-    ("05_ablation_reasoning", "exercises"),
     ("06_ablation_pooling", "sentences"),
     ("06_ablation_pooling", "exercises"),
     ("07_ablation_backbone", "sentences"),

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from covrr_utils import paths
-from covrr_utils.plotting.readable import readable
+from covrr_utils.plotting.typesetting import readable
 from covrr_utils.plotting.tables import save_table, with_interval
 
 TABLE = pd.DataFrame(
