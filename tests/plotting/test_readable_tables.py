@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from covrr_utils import paths
-from covrr_utils.plotting.typesetting import readable
 from covrr_utils.plotting.tables import save_table, with_interval
+from covrr_utils.plotting.typesetting import readable
 
 TABLE = pd.DataFrame(
     {
