@@ -65,7 +65,7 @@ def naive(backbone: Backbone, paths: Sequence[Path], limit: int) -> list[tuple[s
 
 def ours(backbone: Backbone, paths: Sequence[Path], limit: int) -> list[tuple[str, torch.Tensor]]:
     """The same in batches; nothing is kept from the round before."""
-    backbone._generator.prefixes.clear()
+    backbone.generator.prefixes.clear()
     asked = [Prompt(read_clip(path, backbone.sampling), prompts.describe()) for path in paths]
     described = backbone.describe(asked, Generation(max_new_tokens=limit))
     return [(each.text, torch.from_numpy(each.states)) for each in described]

@@ -75,7 +75,7 @@ def row(
     backbone.batch_size = batch
 
     def describe(count: int) -> float:
-        backbone._generator.prefixes.clear()
+        backbone.generator.prefixes.clear()
         return seconds(
             lambda: backbone.describe([asked] * batch, Generation(max_new_tokens=count)), device
         )

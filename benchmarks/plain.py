@@ -82,7 +82,7 @@ def describe(
     counts = inputs["video_grid_thw"].prod(-1) // model.model.visual.spatial_merge_size**2
     videos = visual[0].cpu().split(counts.tolist())
     return [
-        backbone._generator.cut(
+        backbone.generator.cut(
             new[row], stacked[row], logprobs[row], prompt.clip.id, None, videos[row].mean(0)
         )
         for row, prompt in enumerate(prompts)

@@ -34,7 +34,7 @@ class Forgetful:
 
     def describe(self, prompts: Sequence[Prompt], *arguments: object) -> list[Description]:
         """As `Backbone.describe`."""
-        self.backbone._generator.prefixes.clear()
+        self.backbone.generator.prefixes.clear()
         return self.backbone.describe(prompts, *arguments)
 
     def write(self, prompts: Sequence[Prompt], *arguments: object) -> list[str]:
@@ -112,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def fresh(backbone: Backbone, ask: Callable, items: Items, settings: Settings) -> object:
     """Ask with nothing kept from the round before."""
-    backbone._generator.prefixes.clear()
+    backbone.generator.prefixes.clear()
     return ask(backbone, items, settings)
 
 

@@ -80,7 +80,7 @@ class Backbone:
         self.layout = Layout(processor)
         # a Thinking edition: what it says begins after </think>
         self.thinks = self.layout.opening().rstrip().endswith("<think>")
-        self._generator = TextGenerator(self)
+        self.generator = TextGenerator(self)
 
     @classmethod
     def load(
@@ -171,7 +171,7 @@ class Backbone:
     @property
     def generated_tokens(self) -> int:
         """Tokens written by all calls so far: what strategies cost."""
-        return self._generator.generated_tokens
+        return self.generator.generated_tokens
 
     def parameters(self) -> int:
         """Number of weights, tied ones counted once."""
@@ -265,7 +265,7 @@ class Backbone:
         with tqdm(total=len(prompts), desc=desc, disable=desc is None) as bar:
             for start in range(0, len(prompts), self.batch_size):
                 batch = prompts[start : start + self.batch_size]
-                descriptions += self._generator.describe(batch, generation, blocks)
+                descriptions += self.generator.describe(batch, generation, blocks)
                 bar.update(len(batch))
         return descriptions
 

@@ -11,7 +11,8 @@ import hashlib
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -25,6 +26,7 @@ from transformers import (
 )
 from transformers.cache_utils import Cache
 
+from covrr_utils.backbones.answers import Answers, last_place, next_tokens
 from covrr_utils.backbones.constraint import Compiled, GrammarProcessor, compile_form
 from covrr_utils.backbones.description import Description, NotFinite
 from covrr_utils.backbones.generation import Generation, Prompt
@@ -36,43 +38,35 @@ if TYPE_CHECKING:
 LEAVING = 0.5  # finished rows leave the batch once no more than this share of it is unfinished
 
 
-@dataclass
-class Answers:
-    """What has been generated for B rows, step by step; rows that have left are missing in later
-    steps.
-    """
-
-    rows: list[Int[torch.Tensor, " active"]] = field(default_factory=list)
-    tokens: list[Int[torch.Tensor, " active"]] = field(default_factory=list)
-    states: list[Float[torch.Tensor, "active width"]] = field(default_factory=list)
-    logprobs: list[Float[torch.Tensor, " active"]] = field(default_factory=list)
-    layers: list[list[Float[torch.Tensor, "active width"]]] = field(default_factory=list)
-
-    def whole(self, steps: Sequence[torch.Tensor], batch: int) -> torch.Tensor:
-        """One tensor (B, T, ...) of what was kept step by step, on the CPU; zero for rows that have
-        left.
-        """
-        out = torch.zeros(batch, len(steps), *steps[0].shape[1:], dtype=steps[0].dtype)
-        for number, (rows, values) in enumerate(zip(self.rows, steps)):
-            out[rows, number] = values.cpu()
-        return out
-
-
 class TextGenerator:
-    """How a backbone answers a batch of prompts."""
+    """How a backbone answers a batch of prompts.
+
+    Attributes
+    ----------
+    generated_tokens : tokens written so far, here and beside
+    """
 
     def __init__(self, backbone: Backbone):
         self.backbone = backbone
         self.generated_tokens = 0
-        self._prefixes: Prefixes | None = None
+        self._whole: TextGenerator | None = None  # beside which this one answers
+        self._counting = Lock()
         self._compiled: dict[str, Compiled] = {}
 
-    @property
+    def beside(self, backbone: Backbone) -> TextGenerator:
+        """One that answers for ``backbone``, which is this one's in another thread: with prefixes
+        of its own; what is seen of clips and the grammars are shared, and its tokens count here
+        too.
+        """
+        other = TextGenerator(backbone)
+        other._whole, other._compiled = self, self._compiled
+        return other
+
+    @cached_property
     def prefixes(self) -> Prefixes:
         """The prefixes of this backbone's clips."""
-        if self._prefixes is None:
-            self._prefixes = Prefixes(self.backbone.model, self.backbone.layout)
-        return self._prefixes
+        seen = None if self._whole is None else self._whole.prefixes.sights.memory
+        return Prefixes(self.backbone.model, self.backbone.layout, seen)
 
     @torch.inference_mode()
     def describe(
@@ -87,12 +81,10 @@ class TextGenerator:
         chats = [layout.chat(prompt.text) for prompt in prompts]
         ids, mask = layout.padded([layout.question_ids(chat) for chat in chats])
         room = ids.shape[1] + min(generation.max_new_tokens, RESERVE)
-        if generation.do_sample:
-            content = json.dumps([generation.seed, *((p.clip.id, p.text) for p in prompts)])
-            torch.manual_seed(int.from_bytes(hashlib.sha256(content.encode()).digest()[:7], "big"))
         try:
             opened = self.prefixes.open([prompt.clip for prompt in prompts], chats, room)
-            answers = self._answered(opened, ids, mask, generation, blocks)
+            chance = self._chance(prompts, generation)
+            answers = self._answered(opened, ids, mask, generation, blocks, chance)
         except BaseException:
             self.prefixes.clear()  # memory may have run out: a smaller batch needs what they hold
             raise
@@ -113,8 +105,22 @@ class TextGenerator:
             )
             for row, prompt in enumerate(prompts)
         ]
-        self.generated_tokens += sum(len(description.tokens) for description in descriptions)
+        self._count(sum(len(description.tokens) for description in descriptions))
         return descriptions
+
+    def _count(self, tokens: int) -> None:
+        with self._counting:
+            self.generated_tokens += tokens
+        if self._whole is not None:
+            self._whole._count(tokens)
+
+    def _chance(self, prompts: Sequence[Prompt], generation: Generation) -> torch.Generator | None:
+        """The random numbers of one batch; None where nothing is drawn."""
+        if not generation.do_sample:
+            return None
+        content = json.dumps([generation.seed, *((p.clip.id, p.text) for p in prompts)])
+        seed = int.from_bytes(hashlib.sha256(content.encode()).digest()[:7], "big")
+        return torch.Generator(self.backbone.model.device).manual_seed(seed)
 
     def _answered(
         self,
@@ -123,6 +129,7 @@ class TextGenerator:
         mask: Int[torch.Tensor, "batch question"],
         generation: Generation,
         blocks: Sequence[torch.nn.Module],
+        chance: torch.Generator | None,
     ) -> Answers:
         """Read the questions, then write token by token until every row has ended its turn or the
         limit is reached.
@@ -140,11 +147,7 @@ class TextGenerator:
         padded = not bool(seen.all())
         with ExitStack() as hooks:
             for block, kept in zip(blocks, answers.layers):
-                hooks.callback(
-                    block.register_forward_hook(
-                        lambda module, args, out, kept=kept: kept.append(out[:, -1].contiguous())
-                    ).remove
-                )
+                hooks.callback(block.register_forward_hook(last_place(kept)).remove)
             while True:
                 state = decoder(
                     input_ids=ids,
@@ -154,8 +157,8 @@ class TextGenerator:
                     **{self.prefixes.argument: cache},
                 ).last_hidden_state[:, -1]
                 scores = head(state).float().to(device)
-                chosen = _chosen(
-                    processors(cast(torch.LongTensor, written), scores), generation, rows, batch
+                chosen = next_tokens(
+                    processors(cast(torch.LongTensor, written), scores), chance, rows, batch
                 )
                 answers.rows.append(rows)
                 answers.tokens.append(chosen)
@@ -253,22 +256,3 @@ class TextGenerator:
             layers=None if layers is None else layers[:, :length].numpy().astype(np.float32),
             vision=vision.numpy().astype(np.float32),
         )
-
-
-def _chosen(
-    scores: Float[torch.Tensor, "active vocabulary"],
-    generation: Generation,
-    rows: Int[torch.Tensor, " active"],
-    batch: int,
-) -> Int[torch.Tensor, " active"]:
-    """The next token of every row: the likeliest, or one drawn.
-
-    Drawing takes as many random numbers as the whole batch would, so that what a row draws does not
-    depend on which rows have left.
-    """
-    if not generation.do_sample:
-        return scores.argmax(-1)
-    chances = torch.ones(batch, scores.shape[1], device=scores.device)
-    there = rows.to(scores.device)
-    chances[there] = scores.softmax(-1)
-    return torch.multinomial(chances, num_samples=1)[there, 0]

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from transformers.cache_utils import Cache, DynamicLayer
 
 from covrr_utils.backbones.chat import Chat, Layout
-from covrr_utils.backbones.sight import Sights
+from covrr_utils.backbones.sight import SightMemory, Sights
 from covrr_utils.video.clips import Clip
 
 if TYPE_CHECKING:
@@ -146,9 +146,14 @@ class Opened:
 class Prefixes:
     """The prefixes of the last batches of one model, within `KEPT_BYTES`."""
 
-    def __init__(self, model: Qwen3VLForConditionalGeneration, layout: Layout):
+    def __init__(
+        self,
+        model: Qwen3VLForConditionalGeneration,
+        layout: Layout,
+        seen: SightMemory | None = None,
+    ):
         self.model, self.layout = model, layout
-        self.sights = Sights(model, layout)
+        self.sights = Sights(model, layout, seen)
         self.computed = 0  # rows forwarded so far
         self._kept: list[Prefix] = []
         # transformers 5.24 renames the argument

@@ -9,6 +9,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,14 +56,54 @@ class Sight:
         return sum(vectors.nbytes for vectors in (self.features, *self.deepstack))
 
 
-class Sights:
-    """What one model has seen of the last clips, within `KEPT_BYTES`."""
+class SightMemory:
+    """The last sights of one model, within `KEPT_BYTES` of the machine's memory; for all threads
+    that use it.
+    """
 
-    def __init__(self, model: Qwen3VLForConditionalGeneration, layout: Layout):
-        self.model, self.layout = model, layout
-        self.encoded = 0  # clips that went through the vision tower so far
+    def __init__(self) -> None:
         self._kept: OrderedDict[str, Sight] = OrderedDict()
         self._bytes = 0
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, key: str) -> Sight | None:
+        """The sight of this key, None where it is not (any more) kept."""
+        return self._kept.get(key)
+
+    def keep(self, key: str, sight: Sight) -> None:
+        """Keep this sight as the newest, and forget the oldest ones beyond the bound."""
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = sight.on(torch.device("cpu"))
+                self._bytes += sight.nbytes
+            self._kept.move_to_end(key)
+            while self._bytes > KEPT_BYTES:
+                self._bytes -= self._kept.popitem(last=False)[1].nbytes
+
+    def clear(self) -> None:
+        """Forget all that was seen."""
+        with self._lock:
+            self._kept.clear()
+            self._bytes = 0
+
+
+class Sights:
+    """What one model sees of clips; the last ones are kept in a ``memory``, which several may
+    share.
+    """
+
+    def __init__(
+        self,
+        model: Qwen3VLForConditionalGeneration,
+        layout: Layout,
+        memory: SightMemory | None = None,
+    ):
+        self.model, self.layout = model, layout
+        self.encoded = 0  # clips that went through the vision tower so far
+        self.memory = SightMemory() if memory is None else memory
 
     def of(self, clips: Sequence[Clip], befores: Sequence[str]) -> list[Sight]:
         """The sight of every clip, each with what stands before it; those of equal content are
@@ -70,15 +111,14 @@ class Sights:
         """
         keys = [self._key(clip, before) for clip, before in zip(clips, befores)]
         first = {key: row for row, key in reversed(list(enumerate(keys)))}
-        new = sorted(row for key, row in first.items() if key not in self._kept)
-        fresh = {}
+        known = {key: sight for key in first if (sight := self.memory.get(key)) is not None}
+        new = sorted(row for key, row in first.items() if key not in known)
         if new:
             sights = self._encode([clips[row] for row in new], [befores[row] for row in new])
-            fresh = {keys[row]: sight for row, sight in zip(new, sights)}
-        sights = [fresh[key] if key in fresh else self._kept[key] for key in keys]
-        for key, sight in zip(keys, sights):
-            self._keep(key, sight)
-        return sights
+            known |= {keys[row]: sight for row, sight in zip(new, sights)}
+        for key in keys:
+            self.memory.keep(key, known[key])
+        return [known[key] for key in keys]
 
     def outputs(self, sights: Sequence[Sight]) -> BaseModelOutputWithDeepstackFeatures:
         """What the vision tower gives for these clips in one batch, on the model's device."""
@@ -92,8 +132,7 @@ class Sights:
 
     def clear(self) -> None:
         """Forget all that was seen."""
-        self._kept.clear()
-        self._bytes = 0
+        self.memory.clear()
 
     def _encode(self, clips: Sequence[Clip], befores: Sequence[str]) -> list[Sight]:
         """One pass of the vision tower over these clips."""
@@ -127,14 +166,3 @@ class Sights:
         content = hashlib.blake2b(np.ascontiguousarray(clip.frames).data, digest_size=16)
         content.update(json.dumps(facts).encode())
         return content.hexdigest()
-
-    def _keep(self, key: str, sight: Sight) -> None:
-        """Keep this sight as the newest, in the machine's memory, and forget the oldest ones beyond
-        the bound.
-        """
-        if key not in self._kept:
-            self._kept[key] = sight.on(torch.device("cpu"))
-            self._bytes += sight.nbytes
-        self._kept.move_to_end(key)
-        while self._bytes > KEPT_BYTES:
-            self._bytes -= self._kept.popitem(last=False)[1].nbytes

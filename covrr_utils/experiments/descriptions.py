@@ -99,7 +99,7 @@ class Descriptions:
         names = self._names(videos)
         work = [Work(video, names[video], video) for video in videos]
         return self._filled(
-            "gallery", key, work, lambda: VideoBatch(self.backbone, self._settings), desc, Described
+            "gallery", key, work, lambda model: VideoBatch(model, self._settings), desc, Described
         )
 
     def queries(self, strategy: str) -> Outcomes[DescribedQuery]:
@@ -233,7 +233,7 @@ class Descriptions:
             "queries",
             key,
             work,
-            lambda: QueryBatch(self.backbone, self._settings, triplets, ask),
+            lambda model: QueryBatch(model, self._settings, triplets, ask),
             desc,
             DescribedQuery,
         )
@@ -253,17 +253,18 @@ class Descriptions:
         kind: str,
         key: Mapping[str, object],
         work: Sequence[Work],
-        compute: Callable[[], Compute],
+        batch: Callable[[Backbone], Compute],
         desc: str,
         typed: Callable[[StoredRecord], D],
     ) -> Outcomes[D]:
         """What the store holds for ``work`` once it was computed, batch by batch, where it was
-        missing; only then is the model asked for.
+        missing: by what ``batch`` makes of a backbone. Only then is the model asked for.
         """
         collection = self.store.collection(kind, key)
         if collection.missing(item.stored for item in work):
             sampling, size = self.backbone.sampling, self.config.batch_size
-            fill(collection, work, self.benchmark.video_path, sampling, compute(), size, desc)
+            computes = [lane.inside(batch(lane.backbone)) for lane in self.model.lanes()]
+            fill(collection, work, self.benchmark.video_path, sampling, computes, size, desc)
         names = {item.id: item.stored for item in work}
         return Stored(collection, names, collection.failures(), typed)
 

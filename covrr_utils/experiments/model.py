@@ -26,6 +26,7 @@ from covrr_utils.files import FileError, content_hash, digest, read_or_set_aside
 
 if TYPE_CHECKING:
     from covrr_utils.backbones.backbone import Backbone
+    from covrr_utils.backbones.lanes import Lane
 
 LIBRARIES = ("torch", "transformers", "tokenizers")
 
@@ -68,6 +69,12 @@ class Model:
                 video_pixels=config.video_pixels,
             )
         return self._backbone
+
+    def lanes(self) -> list[Lane]:
+        """How the model works on several batches at once, see `covrr_utils.backbones.lanes`."""
+        from covrr_utils.backbones.lanes import lanes
+
+        return lanes(self.backbone)
 
     @property
     def identity(self) -> Identity:

@@ -31,6 +31,8 @@ from covrr_utils.store.collection import Collection
 from covrr_utils.store.prefetch import Items, Work
 
 if TYPE_CHECKING:
+    from covrr_utils.backbones.backbone import Backbone
+    from covrr_utils.experiments.config import RunConfig
     from covrr_utils.experiments.run import Run
     from covrr_utils.video.clips import Clip
 
@@ -110,14 +112,14 @@ class PairBatch:
         ], []
 
 
-def pair_scorer(run: Run) -> PairScorer:
-    """The scorer of the run's reranker."""
+def pair_scorer(config: RunConfig, backbone: Backbone) -> PairScorer:
+    """The scorer of a run's reranker."""
     from covrr_utils.backbones.likelihood import Likelihood
     from covrr_utils.backbones.yesno import YesNo
 
-    if run.config.rerank == YES_NO:
-        return YesNo(run.backbone)
-    return Likelihood(run.backbone, prompts.describe(run.config.prompt_style))
+    if config.rerank == YES_NO:
+        return YesNo(backbone)
+    return Likelihood(backbone, prompts.describe(config.prompt_style))
 
 
 class Reranker:
@@ -175,12 +177,16 @@ class Reranker:
 
     def _fill(self, texts: Mapping[str, Mapping[str, str]], stored: Mapping[str, str]) -> None:
         run = self.run
+        computes = [
+            lane.inside(PairBatch(pair_scorer(run.config, lane.backbone), texts))
+            for lane in run.descriptions.model.lanes()
+        ]
         fill(
             self.collection,
             [Work(video, stored[video], video) for video in texts],
             run.benchmark.video_path,
             run.backbone.sampling,
-            PairBatch(pair_scorer(run), texts),
+            computes,
             run.config.batch_size,
             f"reranking by {self.name}",
         )

@@ -2,19 +2,23 @@
 cause, and nothing stops the rest.
 
 - clips are decoded ahead, in a process of its own (`covrr_utils.store.prefetch`)
+- several batches are computed at once where there are several ways to compute, each in a thread
 - a batch that does not fit into memory, or has states that are not finite, is halved, down to the
   one item that is at fault
-- Ctrl-C, a full disk or a killed process lose at most the batch in flight; the same command goes on
-  from there
+- Ctrl-C, a full disk or a killed process lose at most the batches in flight; the same command goes
+  on from there
 """
 
 from __future__ import annotations
 
 import gc
+import itertools
 import shutil
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +29,7 @@ from covrr_utils import paths
 from covrr_utils.backbones.description import Failure, NotFinite, Record
 from covrr_utils.files import DiskFull
 from covrr_utils.store.collection import Collection
-from covrr_utils.store.prefetch import Items, Prefetch, Work
+from covrr_utils.store.prefetch import BATCH_BYTES, Batch, Items, Prefetch, Work
 from covrr_utils.video.clips import Sampling
 from covrr_utils.video.decoder import Decoder, shared
 
@@ -35,23 +39,26 @@ RESERVE = 64 * 1024**2  # bytes of disk that are not to be filled
 
 Compute = Callable[[Items], tuple[list[Record], list[Failure]]]
 
+Outcome = tuple[list[Record], list[Failure], int]  # and how many items at once turned out to fit
+
 
 def fill(
     collection: Collection,
     work: Sequence[Work],
     path_of: Callable[[str], Path],
     sampling: Sampling,
-    compute: Compute,
+    computes: Sequence[Compute],
     size: int,
     desc: str,
 ) -> None:
     """Compute what ``work`` lists and ``collection`` lacks, ``size`` at a time, with a progress
     bar.
 
-    ``path_of`` gives a video's file or raises `ClipError`; ``compute`` turns (id, clip) pairs into
-    records and failures. A record has the id of its item, or the name under which it is stored.
-    What is stored under one name is computed once. A clip that is the only one is decoded in the
-    process for single clips, which may have started already.
+    ``path_of`` gives a video's file or raises `ClipError`; each of the ``computes`` turns (id,
+    clip) pairs into records and failures, all alike, one batch at a time. A record has the id of
+    its item, or the name under which it is stored. What is stored under one name is computed once.
+    A clip that is the only one is decoded in the process for single clips, which may have started
+    already.
 
     Raises
     ------
@@ -64,26 +71,33 @@ def fill(
     missing = list({item.stored: item for item in work if item.stored in lacking}.values())
     if not missing:
         return
-    done = 0
+    done, lanes = 0, len(computes)
+    window, weight = (lanes + 2) * size, BATCH_BYTES // lanes
     with (
         Decoder() if len(missing) > 1 else nullcontext(shared()) as decoder,
-        Prefetch(decoder, missing, path_of, sampling, 3 * size) as clips,
+        Prefetch(decoder, missing, path_of, sampling, window, weight) as clips,
+        Lanes(computes) as side_by_side,
         tqdm(total=len(missing), desc=desc, mininterval=1) as bar,
     ):
+        started: deque[tuple[Batch, Callable[[], Outcome]]] = deque()
         try:
+            begun = time.perf_counter()
             while done < len(missing):
-                begun, batch = time.perf_counter(), clips.batch(size)
-                records, failed, fits = _halving(compute, batch.ready)
+                while clips.left and len(started) < lanes:
+                    batch = clips.batch(size)
+                    started.append((batch, side_by_side.start(batch.ready)))
+                batch, outcome = started.popleft()
+                records, failed, fits = outcome()
                 stored = {item.id: item.stored for item in batch.work}
                 failures = batch.failures + failed + keep(collection, records, stored)
-                del batch  # the frames of two batches are never held at once
+                del batch, outcome  # their frames make room for the next batch
                 collection.record_failures(
                     replace(failure, id=stored[failure.id]) for failure in failures
                 )
                 size, done = min(size, fits), done + len(stored)
                 bar.update(len(stored))
                 if done == len(stored) < len(missing):
-                    seconds = time.perf_counter() - begun
+                    seconds = (time.perf_counter() - begun) / lanes
                     _estimate(collection, done, len(missing) - done, seconds, desc)
         except KeyboardInterrupt:
             tqdm.write(
@@ -94,7 +108,33 @@ def fill(
             raise
 
 
-def _halving(compute: Compute, items: Items) -> tuple[list[Record], list[Failure], int]:
+class Lanes:
+    """Batches on their way, in turn through each of the ``computes``: in this thread where there is
+    one, else each in a thread of its own. Use it in a ``with`` block, which ends when they have.
+    """
+
+    def __init__(self, computes: Sequence[Compute]):
+        self._computes = itertools.cycle(computes)
+        alone = len(computes) == 1
+        threads = [] if alone else [ThreadPoolExecutor(1, "batches") for _ in computes]
+        self._threads, self._turns = threads, itertools.cycle(threads)
+
+    def __enter__(self) -> Lanes:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for thread in self._threads:
+            thread.shutdown(cancel_futures=True)
+
+    def start(self, items: Items) -> Callable[[], Outcome]:
+        """Start to compute; the function that is given back waits for the outcome."""
+        compute = next(self._computes)
+        if not self._threads:
+            return lambda: _halving(compute, items)
+        return next(self._turns).submit(_halving, compute, items).result
+
+
+def _halving(compute: Compute, items: Items) -> Outcome:
     """Compute, in halves where the whole does not go; also how many items at once turned out to
     fit.
     """

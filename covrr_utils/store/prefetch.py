@@ -21,7 +21,7 @@ GIB = 1024**3
 
 AHEAD_BYTES = GIB  # frames that wait for the model; at most one clip more is being decoded
 
-BATCH_BYTES = GIB  # frames of one batch, unless one clip alone weighs more
+BATCH_BYTES = GIB  # frames of the batches that are computed, unless one clip alone weighs more
 
 Items = Sequence[tuple[str, Clip]]
 
@@ -53,7 +53,8 @@ class Batch:
 
 class Prefetch:
     """Decodes the videos of ``work`` one after the other, at most ``window`` items and
-    `AHEAD_BYTES` ahead of what is taken. Use it in a ``with`` block, inside that of the decoder.
+    `AHEAD_BYTES` ahead of what is taken, in batches of at most ``weight`` bytes. Use it in a
+    ``with`` block, inside that of the decoder.
     """
 
     def __init__(
@@ -63,8 +64,9 @@ class Prefetch:
         path_of: Callable[[str], Path],
         sampling: Sampling,
         window: int,
+        weight: int = BATCH_BYTES,
     ):
-        self.work, self.window = work, window
+        self.work, self.window, self.weight = work, window, weight
         self._submit = lambda video: submitted(decoder, path_of, video, sampling)[1]
         self._lock = threading.Lock()
         self._answers: dict[int, Future[Decoded]] = {}  # submitted and not taken, by number
@@ -80,16 +82,21 @@ class Prefetch:
         with self._lock:
             self._closed = True
 
+    @property
+    def left(self) -> bool:
+        """Whether there is an item that is not taken."""
+        return self._taken < len(self.work)
+
     def batch(self, size: int) -> Batch:
         """The next ``size`` items; fewer at the end, or where their frames would weigh more than
-        `BATCH_BYTES`.
+        a batch may.
 
         Where the frames do not fit into memory, the batch ends before them, and nothing is decoded
         ahead any more; a clip that does not fit alone is a failure.
         """
         batch = Batch()
         while self._taken < len(self.work) and len(batch.work) < size:
-            if batch.bytes >= BATCH_BYTES:
+            if batch.bytes >= self.weight:
                 break
             item = self.work[self._taken]
             try:

@@ -117,7 +117,7 @@ def test_a_memory_that_is_too_small_grows(pair, asked, monkeypatch):
     ours, theirs = pair
     monkeypatch.setattr(prefix, "RESERVE", 3)
     monkeypatch.setattr(decoding, "RESERVE", 3)
-    ours._generator.prefixes.clear()
+    ours.generator.prefixes.clear()
     generation = Generation(max_new_tokens=40)
     equal(ours.describe(asked, generation), plain.describe(theirs, asked, generation))
 
@@ -140,7 +140,7 @@ def test_a_clip_is_seen_once_for_all_that_is_asked_about_it(
     triplets, varied, monkeypatch, name, failing
 ):
     backbone = Backbone.load("mini-3m", device="cpu", batch_size=6)
-    items, seen = list(zip(triplets, varied)), backbone._generator.prefixes
+    items, seen = list(zip(triplets, varied)), backbone.generator.prefixes
     if failing:  # every second trace is unusable and asked for again under a grammar
         write = backbone.write
 
@@ -160,7 +160,7 @@ def test_a_clip_is_seen_once_for_all_that_is_asked_about_it(
 
 def test_a_reference_that_is_a_gallery_video_is_encoded_once(varied, triplets):
     backbone = Backbone.load("mini-3m", device="cpu", batch_size=6)
-    sights = backbone._generator.prefixes.sights
+    sights = backbone.generator.prefixes.sights
     backbone.write([Prompt(clip, prompts.describe()) for clip in varied], SHORT)
     copies = [replace(clip, id="other", frames=clip.frames.copy()) for clip in varied]
     again = [Prompt(clip, prompts.single_stage(t.edit)) for clip, t in zip(copies, triplets)]
@@ -179,15 +179,15 @@ def test_a_reference_that_is_a_gallery_video_is_encoded_once(varied, triplets):
 
 def test_what_is_kept_has_a_bound(varied, monkeypatch):
     backbone = Backbone.load("mini-3m", device="cpu", batch_size=2)
-    kept = backbone._generator.prefixes
+    kept = backbone.generator.prefixes
     for start in (0, 2):
         backbone.write([Prompt(clip, "x") for clip in varied[start : start + 2]], SHORT)
-    assert len(kept._kept) == 2 and len(kept.sights._kept) == 4
+    assert len(kept._kept) == 2 and len(kept.sights.memory) == 4
     monkeypatch.setattr(prefix, "KEPT_BYTES", 0)
     monkeypatch.setattr(sight, "KEPT_BYTES", 0)
     backbone.write([Prompt(clip, "x") for clip in varied[4:]], SHORT)
-    assert len(kept._kept) == 1 and len(kept.sights._kept) == 0, "the newest prefix always stays"
-    assert kept.sights._bytes == 0
+    assert len(kept._kept) == 1 and len(kept.sights.memory) == 0, "the newest prefix always stays"
+    assert kept.sights.memory._bytes == 0
 
 
 def test_an_error_gives_the_memory_back(varied, monkeypatch):
@@ -199,10 +199,11 @@ def test_an_error_gives_the_memory_back(varied, monkeypatch):
         raise MemoryError("not enough memory")
 
     with monkeypatch.context() as patch:
-        patch.setattr(decoding, "_chosen", full)
+        patch.setattr(decoding, "next_tokens", full)
         with pytest.raises(MemoryError):
             backbone.write(asked, SHORT)
-    assert not backbone._generator.prefixes._kept and not backbone._generator.prefixes.sights._kept
+    kept = backbone.generator.prefixes
+    assert not kept._kept and not len(kept.sights.memory)
     assert backbone.write(asked[:4], SHORT) == expected[:4], "a halved batch goes on"
 
 

@@ -161,14 +161,14 @@ def test_the_thoughts_of_a_thinking_edition_are_not_its_description(tiny, monkey
     ids = torch.tensor(tokenizer("hm hm</think>A red mug.<|im_end|>")["input_ids"])
     states, logprobs, vision = torch.ones(len(ids), 4), torch.zeros(len(ids)), torch.zeros(4)
     assert (
-        tiny._generator.cut(ids, states, logprobs, "x", None, vision).content.sum() == len(ids) - 1
+        tiny.generator.cut(ids, states, logprobs, "x", None, vision).content.sum() == len(ids) - 1
     )
     monkeypatch.setattr(tiny, "thinks", True)
-    spoken = tiny._generator.cut(ids, states, logprobs, "x", None, vision)
+    spoken = tiny.generator.cut(ids, states, logprobs, "x", None, vision)
     assert spoken.text == "A red mug." and spoken.content.sum() == len(
         tokenizer("A red mug.")["input_ids"]
     )
-    endless = tiny._generator.cut(ids[:2], states, logprobs, "x", None, vision)
+    endless = tiny.generator.cut(ids[:2], states, logprobs, "x", None, vision)
     assert endless.text == "" and not endless.content.any(), (
         "a thought that never ends is nothing to pool, a recorded miss"
     )

@@ -22,17 +22,17 @@ def videos(tmp_path_factory):
 
 @pytest.fixture
 def work(videos, monkeypatch):
-    """Thirty things to compute and a way to start on them with any ``compute``."""
+    """Thirty things to compute and a way to start on them with any ``computes``."""
     monkeypatch.setattr(prefetch, "as_clip", lambda decoded, id_: Clip(id_, decoded.frames, None))
     files = {path.stem: path for path in sorted(videos.glob("*.mp4"))}
 
-    def start(collection, compute, size=4, path_of=files.__getitem__):
+    def start(collection, *computes, size=4, path_of=files.__getitem__):
         fill(
             collection,
             [Work(name, name, name) for name in files],
             path_of,
             Sampling(num_frames=2),
-            compute,
+            computes,
             size,
             "test",
         )

@@ -78,7 +78,7 @@ def describe_all(store: Path, videos: Path, decoder=None) -> None:
         [prefetch.Work(name, name, name) for name in files],
         files.__getitem__,
         TWO,
-        compute,
+        [compute],
         3,
         "stub",
     )

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import signal
+import threading
 
 import pytest
 from stub_run import TWO, compute
@@ -138,3 +139,36 @@ def test_a_decoder_that_hangs_or_dies_costs_one_clip(videos, faults):
         "no process is left behind"
     )
     faults("decoder that hangs or dies (recorded)", 2, 2)
+
+
+def test_as_many_batches_are_computed_at_once_as_there_are_ways_to_compute(tmp_path, work):
+    collection = Store(tmp_path).collection("gallery", {})
+    together, shares = threading.Barrier(2, timeout=60), ([], [])
+
+    def lane(share):
+        def meeting(items):
+            together.wait()  # a batch alone would wait in vain
+            share.extend(name for name, _ in items)
+            return compute(items)
+
+        return meeting
+
+    work(collection, *map(lane, shares), size=5)
+    assert len(collection) == 30 and sorted(shares[0] + shares[1]) == sorted(work.names)
+    assert [len(share) for share in shares] == [15, 15]
+
+
+def test_an_error_in_one_of_two_lanes_ends_the_work_with_what_was_stored(tmp_path, work):
+    collection, begun = Store(tmp_path).collection("gallery", {}), []
+
+    def broken(items):
+        begun.append(len(items))
+        if len(begun) == 2:
+            raise RuntimeError("captured 0 states")
+        return compute(items)
+
+    with pytest.raises(RuntimeError, match="captured 0 states"):
+        work(collection, compute, broken, size=5)
+    assert 10 <= len(collection) < 30
+    work(collection, compute, size=5)
+    assert len(collection) == 30, "the same again goes on from there"
