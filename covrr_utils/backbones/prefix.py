@@ -143,6 +143,12 @@ class Opened:
     vision: Float[torch.Tensor, "batch width"]
 
 
+def cache_argument(model: Qwen3VLForConditionalGeneration) -> str:
+    """What the decoder calls its cache: transformers 5.24 renames the argument."""
+    names = signature(type(model.model.language_model).forward).parameters
+    return "cache" if "cache" in names else "past_key_values"
+
+
 class Prefixes:
     """The prefixes of the last batches of one model, within `KEPT_BYTES`."""
 
@@ -156,9 +162,7 @@ class Prefixes:
         self.sights = Sights(model, layout, seen)
         self.computed = 0  # rows forwarded so far
         self._kept: list[Prefix] = []
-        # transformers 5.24 renames the argument
-        names = signature(type(model.model.language_model).forward).parameters
-        self.argument = "cache" if "cache" in names else "past_key_values"
+        self.argument = cache_argument(model)
 
     def open(self, clips: Sequence[Clip], chats: Sequence[Chat], room: int) -> Opened:
         """The prefix of every row, computed for the clips that are new, with room for so many more

@@ -150,13 +150,19 @@ INSTRUCTION = "Given a search query, retrieve relevant candidates that answer th
 
 EMPTY = "NULL"  # what stands for a side that holds nothing
 
+VIDEO_TOKEN = "<|video_pad|>"  # where a video's tokens go
 
-def match_question(query: str, instruction: str = INSTRUCTION) -> tuple[str, str]:
+
+def match_question(
+    query: str, instruction: str = INSTRUCTION, source: bool = False
+) -> tuple[str, str]:
     """The reranker's published prompt for a text and a video, to the letter: what stands before the
-    video's tokens, and what follows them.
+    video's tokens, and what follows them. With ``source`` another video stands in the query, before
+    its text.
     """
+    shown = f"<|vision_start|>{VIDEO_TOKEN}<|vision_end|>" if source else ""
     before = (
         f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n<Instruct>: {instruction}"
-        f"<Query>:{query or EMPTY}\n<Document>:<|vision_start|>"
+        f"<Query>:{shown}{query or ('' if source else EMPTY)}\n<Document>:<|vision_start|>"
     )
     return before, "<|vision_end|><|im_end|>\n<|im_start|>assistant\n"

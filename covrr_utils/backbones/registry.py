@@ -33,16 +33,19 @@ def judge_models() -> dict[str, Path]:
     return {folder.name: folder for folder in sorted(folders)}
 
 
+def embedded_checkpoints() -> dict[str, Path]:
+    """Name -> folder of everything embedded that loads like a backbone."""
+    return {**list_backbones(), **judge_models()}
+
+
 def checkpoint_folder(name: str | Path) -> Path | None:
-    """The folder of an embedded backbone or judge, or the folder itself; None where the name is
-    neither.
-    """
-    folder = {**list_backbones(), **judge_models()}.get(str(name), Path(name))
+    """The folder of an embedded checkpoint, or the folder itself; None where the name is none."""
+    folder = embedded_checkpoints().get(str(name), Path(name))
     return folder if folder.is_dir() else None
 
 
 def notice(name: str | Path, kind: str) -> str | None:
-    """What has to be said before any number of this backbone or judge on a benchmark of this kind
+    """What has to be said before any number of this checkpoint on a benchmark of this kind
     (``mini`` or ``real``): that it knows its own small world only. None where nothing has to be
     said.
     """

@@ -65,6 +65,7 @@ class Descriptions:
         self._gallery: Outcomes[Described] | None = None
         self._queries: dict[str, Outcomes[DescribedQuery]] = {}
         self._given: dict[str, str] = {}
+        self._others: dict[str, Model] = {}
 
     @property
     def backbone(self) -> Backbone:
@@ -75,6 +76,15 @@ class Descriptions:
     def identity(self) -> Identity:
         """All of the model that decides what it writes; the model itself need not be loaded."""
         return self.model.identity
+
+    def other_model(self, name: str) -> Model:
+        """A model beside the backbone, such as a reranker: placed as the backbone is, and kept for
+        all variants.
+        """
+        if name not in self._others:
+            config = self.config.replace(backbone=name, revision=None)
+            self._others[name] = Model(config, self.benchmark.kind)
+        return self._others[name]
 
     def variant(self, config: RunConfig) -> Descriptions:
         """The same gallery by the same model, with the query settings of ``config``."""

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float, Float64
 
 from covrr_utils.experiments.ranking_group import STATES
-from covrr_utils.retrieval.fusion import ABSENT, fuse
+from covrr_utils.retrieval.fusion import ABSENT, GATED, MIN_MAX, fuse, gated_residual, scaled
 from covrr_utils.retrieval.scores import Scores, by_cosine
 from covrr_utils.retrieval.words import WORD_SCORERS, WordQuery
 
@@ -51,6 +52,18 @@ def by_words(run: Run, strategy: str, scorer: str) -> Scores:
     return Scores(by_query, list(gallery), queries.failures, gallery.failures)
 
 
+def gated(
+    rows: Sequence[Float[np.ndarray, " G"]], weights: Sequence[float] | None
+) -> Float64[np.ndarray, " G"]:
+    """The second list moves the first by its share of the weights, where both agree: they come from
+    different scorers, so they are brought to 0..1 first.
+    """
+    base, other = (scaled(row, MIN_MAX) for row in rows)
+    share = weights[1] / sum(weights) if weights else 0.5
+    fused = gated_residual(base, other, share)
+    return np.where(np.all([row == ABSENT for row in rows], axis=0), ABSENT, fused)
+
+
 def fused(lists: Sequence[Scores], scale: str, weights: Sequence[float] | None = None) -> Scores:
     """Several ways of scoring as one. A triplet or gallery video takes part where at least one of
     them scores it; where another does not, it is absent there.
@@ -66,7 +79,7 @@ def fused(lists: Sequence[Scores], scale: str, weights: Sequence[float] | None =
             if id_ in scores.by_query:
                 row[places] = scores.by_query[id_]
             rows.append(row)
-        by_query[id_] = fuse(rows, scale, weights)
+        by_query[id_] = gated(rows, weights) if scale == GATED else fuse(rows, scale, weights)
     failures = {id_: f for scores in lists for id_, f in scores.failures.items()}
     lost = {video: f for scores in lists for video, f in scores.gallery_failures.items()}
     return Scores(

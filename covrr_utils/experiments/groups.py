@@ -20,6 +20,7 @@ from covrr_utils.benchmarks.labels import LAYOUTS
 from covrr_utils.experiments.engines import EngineOptions
 from covrr_utils.experiments.options import Each, Number, OneOf, Options, Text, Whole
 from covrr_utils.experiments.ranking_group import RankingOptions
+from covrr_utils.experiments.written_paths import checkpoint_from_here, from_here
 from covrr_utils.reasoning.prompts import STYLES
 from covrr_utils.reasoning.settings import SYNTHESES
 from covrr_utils.reasoning.strategies import STRATEGIES
@@ -29,20 +30,6 @@ from covrr_utils.retrieval.weights import WEIGHTINGS
 DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
 
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
-
-
-def from_here(text: str) -> str:
-    """``text`` as an absolute path where it names something that exists from the current folder;
-    else as it is, for it may be a name, or somebody may still be told that there is no such file.
-
-    The last part stays as written, also where it is a link: it names folders of results.
-    """
-    path = Path(text).expanduser()
-    if not path.exists():
-        return text
-    if path.name in ("", ".."):
-        return str(path.resolve())
-    return str(path.parent.resolve() / path.name)
 
 
 def _layer(text: str) -> str:
@@ -165,11 +152,7 @@ class BackboneOptions(Options):
     @field_validator("backbone")
     @classmethod
     def _backbone_from_here(cls, backbone: str) -> str:
-        embedded = any(
-            (folder / backbone / "config.json").is_file()
-            for folder in (paths.backbones_dir(), paths.judges_dir())
-        )
-        return backbone if embedded else from_here(backbone)
+        return checkpoint_from_here(backbone)
 
 
 class PromptOptions(Options):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from covrr_utils import paths
 from covrr_utils.backbones import sizes
-from covrr_utils.backbones.registry import judge_models, list_backbones
+from covrr_utils.backbones.registry import embedded_checkpoints
 from covrr_utils.benchmarks.benchmark import Benchmark, load_benchmark
 from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.jobs import Job
@@ -44,6 +44,7 @@ def identity(job: Job) -> str:
             "data": _folder(paths.data_dir()),
             "benchmark": _benchmark(config),
             "backbones": {str(name): _backbone(str(name), config.revision) for name in backbones},
+            "reranker": config.rerank_model and _backbone(config.rerank_model, None),
         }
     )
 
@@ -70,7 +71,7 @@ def _video(benchmark: Benchmark, video: str) -> str | None:
 
 def _backbone(name: str, revision: str | None) -> object:
     """All files of a checkpoint folder, or the snapshot of a hub model; None if nothing is here."""
-    folder = {**list_backbones(), **judge_models()}.get(name, Path(name))
+    folder = embedded_checkpoints().get(name, Path(name))
     if folder.is_dir():
         return _folder(folder)
     from huggingface_hub import try_to_load_from_cache

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from covrr_utils import paths
-from covrr_utils.backbones.registry import judge_models, list_backbones
+from covrr_utils.backbones.registry import embedded_checkpoints
 from covrr_utils.backbones.sizes import find
 from covrr_utils.benchmarks.galleries import CANDIDATES, protocol
 from covrr_utils.benchmarks.naming import benchmark_label, distinct, list_benchmarks
@@ -48,7 +48,7 @@ def backbone_label(backbone: str) -> str:
 
 def _checkpoint(backbone: str) -> Path | str | None:
     """Where a backbone comes from: its folder, or its id on the hub; None for an embedded one."""
-    embedded = {**list_backbones(), **judge_models()}
+    embedded = embedded_checkpoints()
     folder = embedded.get(backbone, Path(backbone)).resolve()
     if folder in {path.resolve() for path in embedded.values()}:
         return None

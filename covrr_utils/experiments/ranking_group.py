@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from covrr_utils.experiments.options import Each, Number, OneOf, Options, WholeOr
-from covrr_utils.retrieval.fusion import MIN_MAX, SCALES
+from covrr_utils.experiments.options import Each, Number, OneOf, Options, Text, WholeOr
+from covrr_utils.experiments.written_paths import checkpoint_from_here
+from covrr_utils.retrieval.fusion import GATED, MIN_MAX, SCALES
 from covrr_utils.retrieval.pooling import ALONE, CONTEXT
 from covrr_utils.retrieval.words import WORD_SCORERS
 
@@ -23,7 +24,11 @@ RERANKERS = (LIKELIHOOD, YES_NO)
 
 DESCRIPTION, EDIT = "description", "edit"
 
-RERANK_INPUTS = (DESCRIPTION, EDIT)
+WITH_SOURCE, WITH_TRACE = "source+edit", "source+edit+trace"
+
+RERANK_INPUTS = (DESCRIPTION, EDIT, WITH_SOURCE, WITH_TRACE)
+
+FUSIONS = (*SCALES, GATED)
 
 ADAPTIVE = "adaptive"
 
@@ -43,8 +48,11 @@ class RankingOptions(Options):
     weights: Annotated[tuple[float, ...], BeforeValidator(Each(kind=Number(), noun="weight"))] = (
         Field((), description="weight of each scorer when they are fused (default: all the same)")
     )
-    fuse: Annotated[str, BeforeValidator(OneOf(names=tuple(SCALES)))] = Field(
-        MIN_MAX, description="the scale to which lists of scores are brought before they are summed"
+    fuse: Annotated[str, BeforeValidator(OneOf(names=FUSIONS))] = Field(
+        MIN_MAX,
+        description="the scale to which lists of scores are brought before they are summed;"
+        " gated-residual: the second of two scorers moves the scores of the first where both agree"
+        " (R^3)",
     )
     edit_weight: Annotated[float, BeforeValidator(Number())] = Field(
         1.0,
@@ -57,6 +65,11 @@ class RankingOptions(Options):
         " description given the candidate's video, or yes-no, its answer to whether both match"
         " (default: none)",
     )
+    rerank_model: Annotated[str | None, BeforeValidator(Text(optional=True))] = Field(
+        None,
+        description="what reranks: a checkpoint folder or hub id, such as"
+        " Qwen/Qwen3-VL-Reranker-8B (default: the backbone)",
+    )
     rerank_depth: Annotated[int | str, BeforeValidator(WholeOr(names=(ADAPTIVE,)))] = Field(
         20,
         description="how many candidates are scored again; adaptive: none while the first stage is"
@@ -66,8 +79,15 @@ class RankingOptions(Options):
         1.0, description="the reranker's share in the new order; the first stage has the rest"
     )
     rerank_input: Annotated[str, BeforeValidator(OneOf(names=RERANK_INPUTS))] = Field(
-        DESCRIPTION, description="what of the query the reranker is given"
+        DESCRIPTION,
+        description="what of the query the reranker is given; those with the source or the trace"
+        " are for yes-no",
     )
+
+    @field_validator("rerank_model")
+    @classmethod
+    def _rerank_model_from_here(cls, rerank_model: str | None) -> str | None:
+        return rerank_model and checkpoint_from_here(rerank_model)
 
     @model_validator(mode="after")
     def _one_weight_for_each(self) -> Self:
@@ -78,11 +98,17 @@ class RankingOptions(Options):
             )
         if twice := [name for name in self.scorers if self.scorers.count(name) > 1]:
             raise ValueError(f"the scorer {twice[0]!r} is given twice")
-        if self.rerank == LIKELIHOOD and self.rerank_input == EDIT:
+        if self.fuse == GATED and len(self.scorers) != 2:
+            raise ValueError(
+                f"fuse 'gated-residual' needs two scorers, a base and another, and there"
+                f" {'is' if len(self.scorers) == 1 else 'are'} {len(self.scorers)}"
+                f" ({', '.join(self.scorers)}); give --scorers twice, or take another fuse"
+            )
+        if self.rerank == LIKELIHOOD and self.rerank_input != DESCRIPTION:
             raise ValueError(
                 "rerank 'likelihood' needs rerank_input 'description': a candidate shows what"
-                " comes after the edit, so the edit's own likelihood tells nothing; for the edit,"
-                " take rerank 'yes-no'"
+                " comes after the edit, so the edit's own likelihood tells nothing; for"
+                f" {self.rerank_input!r}, take rerank 'yes-no'"
             )
         return self
 

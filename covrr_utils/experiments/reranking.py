@@ -9,30 +9,30 @@ keeps its place.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import expit
 
-from covrr_utils.backbones.description import Description, Failure, Record
+from covrr_utils.backbones.description import Failure
 from covrr_utils.backbones.qwen import match_question
 from covrr_utils.experiments.keys import pair_key, stored_name
-from covrr_utils.experiments.ranking_group import ADAPTIVE, DESCRIPTION, YES_NO
+from covrr_utils.experiments.pairs import PairBatch, Question, pair_scorer, questions_of
+from covrr_utils.experiments.ranking_group import ADAPTIVE, WITH_SOURCE, WITH_TRACE, YES_NO
 from covrr_utils.reasoning import prompts
-from covrr_utils.retrieval.fusion import ABSENT
+from covrr_utils.retrieval.fusion import ABSENT, GATED, MIN_MAX
 from covrr_utils.retrieval.ranking import top
 from covrr_utils.retrieval.reranking import is_sure, reranked
 from covrr_utils.retrieval.scores import Scores
 from covrr_utils.store.batches import fill
 from covrr_utils.store.collection import Collection
-from covrr_utils.store.prefetch import Items, Work
+from covrr_utils.store.prefetch import Work
+from covrr_utils.video.decoder import read_clip
 
 if TYPE_CHECKING:
-    from covrr_utils.backbones.backbone import Backbone
-    from covrr_utils.experiments.config import RunConfig
     from covrr_utils.experiments.run import Run
     from covrr_utils.video.clips import Clip
 
@@ -40,19 +40,9 @@ STEP, DEEPEST = 5, 50  # adaptive: so many candidates more at a time, and at mos
 
 CONFIDENT = 0.7  # adaptive: a best candidate of at least this confidence ends the search (CoVRAGE)
 
+SOURCES = 16  # clips of sources that are kept for the next pairs
+
 Pair = tuple[str, str]  # a triplet and a candidate video
-
-
-class PairScorer(Protocol):
-    """What a reranker asks a backbone: for every clip, each of its texts, one `Description` whose
-    ``logprobs`` are what was measured; their sum is the pair's score. ``forwarded`` counts tokens.
-    """
-
-    forwarded: int
-
-    def of(
-        self, clips: Sequence[Clip], texts: Sequence[Sequence[str]]
-    ) -> list[list[Description]]: ...
 
 
 @dataclass(frozen=True)
@@ -87,81 +77,60 @@ class Reranking:
         }
 
 
-@dataclass(frozen=True)
-class PairBatch:
-    """One batch of the store's work: clips in, a record for each of their texts out. Tokens and
-    seconds are shared out evenly.
-    """
-
-    scorer: PairScorer
-    texts: Mapping[str, Mapping[str, str]]  # video -> stored name -> text
-
-    def __call__(self, clips: Items) -> tuple[list[Record], list[Failure]]:
-        begun, tokens = time.perf_counter(), self.scorer.forwarded
-        texts = [self.texts[video] for video, _ in clips]
-        scored = self.scorer.of([clip for _, clip in clips], [list(t.values()) for t in texts])
-        pairs = sum(map(len, texts))
-        cost = {
-            "tokens": (self.scorer.forwarded - tokens) / pairs,
-            "seconds": (time.perf_counter() - begun) / pairs,
-        }
-        return [
-            Record(name, description, dict(cost))
-            for names, descriptions in zip(texts, scored, strict=True)
-            for name, description in zip(names, descriptions, strict=True)
-        ], []
-
-
-def pair_scorer(config: RunConfig, backbone: Backbone) -> PairScorer:
-    """The scorer of a run's reranker."""
-    from covrr_utils.backbones.likelihood import Likelihood
-    from covrr_utils.backbones.yesno import YesNo
-
-    if config.rerank == YES_NO:
-        return YesNo(backbone)
-    return Likelihood(backbone, prompts.describe(config.prompt_style))
-
-
 class Reranker:
     """Scores pairs for one strategy of a run, and remembers them."""
 
     def __init__(self, run: Run, strategy: str):
         config, self.run = run.config, run
         assert config.rerank is not None
-        self.name = config.rerank
-        question = (
-            "".join(match_question("QUERY"))
+        self.name, descriptions = config.rerank, run.descriptions
+        self.questions = questions_of(run, strategy)
+        source = config.rerank_input in (WITH_SOURCE, WITH_TRACE)
+        prompt = (
+            "".join(match_question("QUERY", source=source))
             if self.name == YES_NO
             else prompts.describe(config.prompt_style)
         )
-        descriptions = run.descriptions
-        key = pair_key(config, descriptions.identity, run.generation, self.name, question)
+        other = config.rerank_model
+        self.model = descriptions.other_model(other) if other else descriptions.model
+        key = pair_key(config, self.model.identity, run.generation, self.name, prompt)
         self.collection: Collection = descriptions.store.collection("pairs", key)
-        described = {id_: query.text for id_, query in run.queries(strategy).items()}
-        edits = {triplet.id: triplet.edit for triplet in run.benchmark.triplets}
-        self.texts = described if config.rerank_input == DESCRIPTION else edits
         self.failures: dict[str, Failure] = {}
         self.values: dict[Pair, float] = {}
         self.confidences: dict[Pair, float] = {}
         self._costs: dict[str, tuple[float, float]] = {}  # by stored name: tokens, seconds
+        self._unread: dict[str, Failure] = {}
+        self._read = lru_cache(maxsize=SOURCES)(self._clip)
+
+    def _clip(self, video: str) -> Clip:
+        path = self.run.benchmark.video_path(video)
+        return read_clip(path, self.model.backbone.sampling, video)
+
+    def _stored(self, id_: str, video: str) -> str:
+        """The name of a pair in the store: the candidate, and all that is told of the query."""
+        question, content = self.questions[id_], self.run.descriptions.content
+        what = question.text
+        if question.source:
+            what = f"{what}\n{content(question.source)}"
+        return stored_name(video, content(video), what)
 
     def score(self, wanted: Mapping[str, Sequence[str]]) -> None:
         """Score these candidates of these triplets, and take what is stored from the store."""
         names = {
-            (id_, video): stored_name(video, self.run.descriptions.content(video), self.texts[id_])
+            (id_, video): self._stored(id_, video)
             for id_, videos in wanted.items()
             for video in videos
         }
         lacking = set(self.collection.missing(names.values()))
-        texts: dict[str, dict[str, str]] = {}
+        questions: dict[str, dict[str, Question]] = {}
         for (id_, video), name in names.items():
             if name in lacking:
-                texts.setdefault(video, {})[name] = self.texts[id_]
+                questions.setdefault(video, {})[name] = self.questions[id_]
         stored = {
-            video: stored_name(video, self.run.descriptions.content(video)) for video in texts
+            video: stored_name(video, self.run.descriptions.content(video)) for video in questions
         }
-        if texts:
-            self._fill(texts, stored)
+        if questions:
+            self._fill(questions, stored)
         failed = self.collection.failures()
         for (id_, video), name in names.items():
             if name in self.collection:
@@ -172,20 +141,28 @@ class Reranker:
                     expit(value) if self.name == YES_NO else np.exp(measured.mean())
                 )
                 self._costs[name] = record.extra["tokens"], record.extra["seconds"]
+            elif (source := self.questions[id_].source) in self._unread:
+                self.failures[str(source)] = self._unread[str(source)]
             else:
                 self.failures[video] = replace(failed[stored[video]], id=video)
 
-    def _fill(self, texts: Mapping[str, Mapping[str, str]], stored: Mapping[str, str]) -> None:
+    def _fill(
+        self, questions: Mapping[str, Mapping[str, Question]], stored: Mapping[str, str]
+    ) -> None:
         run = self.run
         computes = [
-            lane.inside(PairBatch(pair_scorer(run.config, lane.backbone), texts))
-            for lane in run.descriptions.model.lanes()
+            lane.inside(
+                PairBatch(
+                    pair_scorer(run.config, lane.backbone), questions, self._read, self._unread
+                )
+            )
+            for lane in self.model.lanes()
         ]
         fill(
             self.collection,
-            [Work(video, stored[video], video) for video in texts],
+            [Work(video, stored[video], video) for video in questions],
             run.benchmark.video_path,
-            run.backbone.sampling,
+            self.model.backbone.sampling,
             computes,
             run.config.batch_size,
             f"reranking by {self.name}",
@@ -243,7 +220,7 @@ def rerank(run: Run, strategy: str, first: Scores) -> tuple[Scores, Reranking]:
             ranked[id_][: len(chosen[id_])],
             np.array([reranker.values.get((id_, video), ABSENT) for video in chosen[id_]]),
             config.rerank_weight,
-            config.fuse,
+            MIN_MAX if config.fuse == GATED else config.fuse,
         )
         for id_, row in first.by_query.items()
     }

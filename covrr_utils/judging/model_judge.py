@@ -25,7 +25,7 @@ from covrr_utils.backbones.addresses import shown_address
 from covrr_utils.backbones.backbone import Backbone
 from covrr_utils.backbones.endpoint import AnswerError, Endpoint
 from covrr_utils.backbones.generation import Generation, Prompt
-from covrr_utils.backbones.registry import judge_models, list_backbones
+from covrr_utils.backbones.registry import embedded_checkpoints
 from covrr_utils.benchmarks.naming import distinct
 from covrr_utils.files import digest, read_or_set_aside, write_atomically
 from covrr_utils.judging.judges import Case, Verdict
@@ -176,9 +176,7 @@ def backbone_judge(
 
 def _embedded(backbone: Backbone) -> bool:
     """Whether nothing else can have this backbone's name."""
-    folders = [
-        folder.resolve() for folder in (*list_backbones().values(), *judge_models().values())
-    ]
+    folders = [folder.resolve() for folder in embedded_checkpoints().values()]
     return isinstance(backbone.weights, Path) and backbone.weights.resolve() in folders
 
 

@@ -173,20 +173,23 @@ def by_tag(table: pd.DataFrame, title: str, k: int = 1) -> plt.Figure:
     return plain_text(figure)
 
 
-def gain_and_cost(table: pd.DataFrame, title: str) -> plt.Figure:
-    """Recall at 1 with interval over the tokens written per query: columns name, recall, low, high,
-    tokens. Every point stands where it was measured; names beside points are moved apart.
+def gain_and_cost(
+    table: pd.DataFrame, title: str, cost: str = "tokens", label: str = "tokens written per query"
+) -> plt.Figure:
+    """Recall at 1 with interval over what a query costs: columns name, recall, low, high, and the
+    one that ``cost`` names. Every point stands where it was measured; names beside points are moved
+    apart.
     """
     if table.empty:
         return empty_figure(title, NOTHING)
-    measured = table.dropna(subset=["recall", "tokens"]).reset_index(drop=True)
+    measured = table.dropna(subset=["recall", cost]).reset_index(drop=True)
     if measured.empty:
-        return empty_figure(title, "There is nothing to draw: no tokens were counted.")
+        return empty_figure(title, f"There is nothing to draw: no {cost} were counted.")
     figure, axis = plt.subplots(figsize=(7.2, 3.8), layout="constrained")
     lengths = errors(measured, "recall", "low", "high")
     for number, row in measured.iterrows():
         axis.errorbar(
-            row["tokens"],
+            row[cost],
             row["recall"],
             yerr=lengths[:, number, None],
             fmt=marker_of(number),
@@ -196,13 +199,13 @@ def gain_and_cost(table: pd.DataFrame, title: str) -> plt.Figure:
             lw=1.2,
         )
     axis.set(
-        xlabel="tokens written per query",
+        xlabel=label,
         ylabel="R@1, % (95 % interval)",
         ylim=(0, None),
-        xlim=(0, 1.35 * max(measured["tokens"].max(), 1)),
+        xlim=(0, 1.35 * max(measured[cost].max(), 1)),
     )
     headed(axis, title, 6.0)
-    label_points(figure, axis, measured["tokens"], measured["recall"], measured["name"])
+    label_points(figure, axis, measured[cost], measured["recall"], measured["name"])
     return plain_text(figure)
 
 

@@ -173,3 +173,10 @@ def paper_table(table: str) -> pd.DataFrame:
     if table not in TABLES:
         raise UnknownTable(f"unknown table {table!r}; known: {', '.join(TABLES)}")
     return pd.read_csv(paths.data_dir() / "paper" / f"{table}.csv")
+
+
+def measured_table(table: str) -> pd.DataFrame:
+    """A table of what was measured on the mini benchmarks, as its command wrote it into
+    ``data/measured``; recalls in percent.
+    """
+    return pd.read_csv(paths.data_dir() / "measured" / f"{table}.csv", keep_default_na=False)

@@ -28,6 +28,8 @@ RANK_CONSTANT = 60  # of reciprocal rank fusion (Cormack, Clarke and Büttcher 2
 
 DEVIATIONS = 3.0  # distribution-based: this far from the mean the scale ends
 
+GATED = "gated-residual"  # the fusion of R^3, see `gated_residual`
+
 GATE = 0.5  # gated residual: how alike two lists must be at least
 
 Present = Float64[np.ndarray, " P"]  # the scores of those candidates that have one

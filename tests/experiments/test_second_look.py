@@ -7,9 +7,13 @@ import pytest
 
 from covrr_utils.backbones.description import NotFinite
 from covrr_utils.backbones.likelihood import Likelihood
+from covrr_utils.backbones.yesno import YesNo
 from covrr_utils.experiments.config import RunConfig
+from covrr_utils.experiments.pairs import questions_of
 from covrr_utils.experiments.run import Run
 from covrr_utils.reasoning import prompts
+from covrr_utils.retrieval.fusion import gated_residual, scaled
+from covrr_utils.video.clips import ClipError
 
 HOW = ("two_stage", "weighted_mean", "word", "predicts")
 
@@ -146,6 +150,83 @@ def test_an_adaptive_depth_goes_on_only_while_unsure(run_with, monkeypatch):
     assert none == 0 < once <= 5 < all_of_them <= 50
 
 
+def test_what_a_reranker_is_told_of_a_query(run_with):
+    run = run_with(rerank="yes-no")
+    triplet = run.benchmark.triplets[0]
+    query = run.queries("two_stage")[triplet.id]
+    told = {
+        given: questions_of(run.variant(rerank_input=given), "two_stage")[triplet.id]
+        for given in ("description", "edit", "source+edit", "source+edit+trace")
+    }
+    assert [question.text for question in told.values()] == [
+        query.text,
+        triplet.edit,
+        triplet.edit,
+        f"{triplet.edit}\n{query.trace.text()}",
+    ]
+    sources = [question.source for question in told.values()]
+    assert sources == [None, None, triplet.reference, triplet.reference]
+
+
+def test_a_reranker_of_its_own_with_the_source_in_its_query(run_with, tiny_folder, monkeypatch):
+    """The pairs are scored by the other model, kept under its name, and read again."""
+    options = {"rerank": "yes-no", "rerank_depth": 3, "rerank_input": "source+edit"}
+    run = run_with(rerank_model=str(tiny_folder), **options)
+    first = run.benchmark.triplets[0]
+    result = run.evaluate("two_stage", save=False)
+    assert result.reranking["pairs_per_query"] == 3 and not result.reranking["unscored_pairs"]
+    model = run.descriptions.other_model(str(tiny_folder)).backbone
+    top = result.queries[0]["top"][:3]
+    scored = YesNo(model).of(
+        [run.clip(video) for video in top], [[first.edit]] * 3, [[run.clip(first.reference)]] * 3
+    )
+    values = [float(one.logprobs.sum()) for (one,) in scored]
+    assert values == sorted(values, reverse=True) and model.weights == tiny_folder
+    with monkeypatch.context() as patch:
+        patch.setattr(YesNo, "of", never)
+        again = run_with(rerank_model=str(tiny_folder), **options).evaluate("two_stage", save=False)
+    assert again.reranking == result.reranking
+    assert "rerank_model" in run.method("two_stage").options
+    with pytest.raises(AssertionError, match="asked again"):  # the backbone's own pairs are others
+        monkeypatch.setattr(YesNo, "of", never)
+        run_with(**options).evaluate("two_stage", save=False)
+
+
+def test_pairs_whose_source_cannot_be_read_keep_their_places(run_with, tiny_folder, monkeypatch):
+    from covrr_utils.experiments import reranking
+
+    options = {"rerank": "yes-no", "rerank_depth": 3, "rerank_input": "source+edit"}
+    run = run_with(rerank_model=str(tiny_folder), **options)
+    plain = run.variant(rerank=None).evaluate("two_stage", save=False)
+    lost, read = run.benchmark.triplets[0].reference, reranking.read_clip
+
+    def unreadable(path, sampling, video):
+        if video == lost:
+            raise ClipError("read error", f"{video} cannot be read")
+        return read(path, sampling, video)
+
+    monkeypatch.setattr(reranking, "read_clip", unreadable)
+    result = run.evaluate("two_stage", save=False)
+    assert result.queries[0]["top"] == plain.queries[0]["top"] and result.coverage == 1.0
+    assert result.reranking["failures"] == {lost: "read error"}
+    affected = sum(triplet.reference == lost for triplet in run.benchmark.triplets)
+    assert result.reranking["unscored_pairs"] == 3 * affected
+
+
+def test_a_gated_residual_moves_the_base_where_both_agree(run_with):
+    run = run_with(scorers=["context", "bm25"], fuse="gated-residual", weights=[1.0, 3.0])
+    first = run.benchmark.triplets[0].id
+    lists = [
+        run.variant(scorers=[scorer], weights=(), fuse="min-max").scores(*HOW).by_query[first]
+        for scorer in ("context", "bm25")
+    ]
+    base, other = (scaled(scores, "min-max") for scores in lists)
+    expected = gated_residual(base, other, 0.75)
+    np.testing.assert_allclose(run.scores(*HOW).by_query[first], expected)
+    agree = np.corrcoef(base, other)[0, 1] >= 0.5
+    np.testing.assert_allclose(expected, base + 0.75 * (other - base) if agree else base)
+
+
 def test_options_of_a_ranking_are_checked():
     config = RunConfig(rerank_depth="20", rerank="likelihood", scorers=["alone", "bm25"])
     assert config.rerank_depth == 20 and config.scorers == ("alone", "bm25")
@@ -157,6 +238,11 @@ def test_options_of_a_ranking_are_checked():
         ({"scorers": ["bm25"], "weights": [1.0, 2.0]}, "2 weights for 1 scorers"),
         ({"scorers": ["bm25", "bm25"]}, "'bm25' is given twice"),
         ({"fuse": "minmax"}, "unknown fuse 'minmax'; did you mean 'min-max'"),
+        ({"fuse": "gated-residual"}, "needs two scorers, a base and another, and there is 1"),
+        (
+            {"rerank": "likelihood", "rerank_input": "source+edit"},
+            "for 'source.edit', take rerank 'yes-no'",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             RunConfig(**options)

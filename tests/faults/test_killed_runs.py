@@ -5,6 +5,7 @@ that an undisturbed run has.
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from reranked_run import reranking
 
 from covrr_utils import paths
 from covrr_utils.experiments.config import RunConfig
@@ -63,6 +65,44 @@ def test_a_run_killed_at_any_moment_ends_in_the_same_results(small_benchmark, tm
         same += results(runs) == whole
     faults("kill -9 of a whole run", killed, killed if same == stores else 0)
     assert len(whole) == 2 and same == stores and killed == 2 * stores > 0
+
+
+@pytest.mark.slow
+def test_a_reranking_killed_at_any_moment_ends_in_the_same_results(
+    small_benchmark, tmp_path, monkeypatch, faults
+):
+    """kill -9 at random moments while pairs are scored and stored."""
+    described = tmp_path / "described"
+    monkeypatch.setenv("COVRR_RUNS", str(described))
+    reranking(str(small_benchmark)).queries("two_stage")
+    reranking(str(small_benchmark)).gallery()
+
+    def run(runs, kill_at=0):
+        if not runs.exists():
+            shutil.copytree(described, runs)
+        script = str(Path(__file__).parent / "reranked_run.py")
+        return subprocess.run(
+            [sys.executable, script, str(small_benchmark), str(kill_at)],
+            env=os.environ | {"COVRR_RUNS": str(runs), "PYTHONPATH": str(paths.ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def outcome(runs):
+        """Without what pairs cost, which depends on the batches they were scored in."""
+        (data,) = results(runs).values()
+        reranked = data.pop("reranking")
+        return data, reranked["pairs_per_query"], reranked["unscored_pairs"]
+
+    touches = int(run(tmp_path / "whole").stdout)
+    rng, killed = random.Random(12), 0
+    for _ in range(KILLS):
+        code = run(tmp_path / "stopped", rng.randint(1, touches // (2 * KILLS))).returncode
+        killed += code == -signal.SIGKILL
+    assert run(tmp_path / "stopped").returncode == 0 and killed == KILLS
+    whole, stopped = outcome(tmp_path / "whole"), outcome(tmp_path / "stopped")
+    faults("kill -9 of a reranking", killed, killed if whole == stopped else 0)
+    assert whole == stopped and whole[1:] == (3, 0)
 
 
 def notebook(folder, name, code):

@@ -1,0 +1,109 @@
+"""What a reranker is asked: pairs of a query's question and a candidate's clip, by the batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from covrr_utils.backbones.description import Description, Failure, Record
+from covrr_utils.experiments.ranking_group import DESCRIPTION, WITH_SOURCE, WITH_TRACE, YES_NO
+from covrr_utils.reasoning import prompts
+from covrr_utils.store.prefetch import Items
+from covrr_utils.video.clips import Clip, ClipError
+
+if TYPE_CHECKING:
+    from covrr_utils.backbones.backbone import Backbone
+    from covrr_utils.experiments.config import RunConfig
+    from covrr_utils.experiments.run import Run
+
+
+class PairScorer(Protocol):
+    """What a reranker asks a backbone: for every clip, each of its texts, one `Description` whose
+    ``logprobs`` are what was measured; their sum is the pair's score. ``forwarded`` counts tokens.
+    """
+
+    forwarded: int
+
+    def of(
+        self, clips: Sequence[Clip], texts: Sequence[Sequence[str]]
+    ) -> list[list[Description]]: ...
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a reranker is told of a query: a text, and the video that stands before it, if any."""
+
+    text: str
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """One batch of the store's work: clips in, a record for each of their questions out. Tokens and
+    seconds are shared out evenly. A question whose source cannot be read is left out, and the
+    source joins ``unread``.
+    """
+
+    scorer: PairScorer
+    questions: Mapping[str, Mapping[str, Question]]  # video -> stored name -> question
+    read: Callable[[str], Clip]
+    unread: dict[str, Failure]
+
+    def __call__(self, clips: Items) -> tuple[list[Record], list[Failure]]:
+        begun, tokens = time.perf_counter(), self.scorer.forwarded
+        readable = [self._readable(self.questions[video]) for video, _ in clips]
+        texts = [[question.text for question, _ in asked.values()] for asked in readable]
+        sources = [[clip for _, clip in asked.values() if clip] for asked in readable]
+        shown = {"sources": sources} if any(sources) else {}
+        scored = self.scorer.of([clip for _, clip in clips], texts, **shown)
+        pairs = max(sum(map(len, texts)), 1)
+        cost = {
+            "tokens": (self.scorer.forwarded - tokens) / pairs,
+            "seconds": (time.perf_counter() - begun) / pairs,
+        }
+        return [
+            Record(name, description, dict(cost))
+            for names, descriptions in zip(readable, scored, strict=True)
+            for name, description in zip(names, descriptions, strict=True)
+        ], []
+
+    def _readable(
+        self, questions: Mapping[str, Question]
+    ) -> dict[str, tuple[Question, Clip | None]]:
+        """The questions with the clips of their sources, without those whose source is unread."""
+        readable: dict[str, tuple[Question, Clip | None]] = {}
+        for name, question in questions.items():
+            try:
+                source = self.read(question.source) if question.source else None
+            except ClipError as error:
+                failure = Failure(str(question.source), "video", error.cause, str(error))
+                self.unread[failure.id] = failure
+            else:
+                readable[name] = question, source
+        return readable
+
+
+def pair_scorer(config: RunConfig, backbone: Backbone) -> PairScorer:
+    """The scorer of a run's reranker, which asks this model."""
+    from covrr_utils.backbones.likelihood import Likelihood
+    from covrr_utils.backbones.yesno import YesNo
+
+    if config.rerank == YES_NO:
+        return YesNo(backbone)
+    return Likelihood(backbone, prompts.describe(config.prompt_style))
+
+
+def questions_of(run: Run, strategy: str) -> dict[str, Question]:
+    """What the run's reranker is told of every query, by triplet."""
+    given, queries = run.config.rerank_input, run.queries(strategy)
+    questions = {}
+    for triplet in run.benchmark.triplets:
+        query = queries.get(triplet.id)
+        text = query.text if given == DESCRIPTION and query else triplet.edit
+        if given == WITH_TRACE and query and query.trace:
+            text = f"{text}\n{query.trace.text()}"
+        source = triplet.reference if given in (WITH_SOURCE, WITH_TRACE) else None
+        questions[triplet.id] = Question(text, source)
+    return questions
