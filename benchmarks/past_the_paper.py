@@ -123,7 +123,7 @@ def document_table(table: pd.DataFrame, backbone: str, benchmark: str) -> str:
     ]
     for _, one in rows.iterrows():
         cells = [one["first stage"], one["reranker"]]
-        cells.append(tables.with_interval(one["R@1"], one["low"], one["high"], digits=2))
+        cells.append(tables.with_interval(one["R@1"], one["low"], one["high"]))
         cells += [f"{one[name]:.2f}" for name in ("R@5", "R@10", "R@50", "implicit", "explicit")]
         cells += [f"{one['calls']:.1f}", f"{one['tokens of the reranker']:.0f}"]
         lines.append(f"| {' | '.join(cells)} |")
