@@ -22,8 +22,9 @@ rerun: $(VENV)/installed  ## every notebook for every embedded backbone; all tab
 test: $(VENV)/installed  ## all tests, every notebook among them
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-lab: $(VENV)/installed  ## JupyterLab on the notebooks, with the kernel of .venv before any other
-	JUPYTER_PATH="$$(pwd -P)/$(VENV)/share/jupyter:$$JUPYTER_PATH" $(BIN)/jupyter lab notebooks
+lab: $(VENV)/installed  ## JupyterLab on chapter 00, with the kernel of .venv before any other
+	JUPYTER_PATH="$$(pwd -P)/$(VENV)/share/jupyter:$$JUPYTER_PATH" $(BIN)/jupyter lab --ServerApp.root_dir="$$(pwd -P)" \
+	    --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 
 book: $(VENV)/installed  ## chapters, guides and reference as a site in book/; a warning is an error
 	$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs . book

@@ -4,6 +4,7 @@ and wrapped, so that no figure is laid out by the length of its words.
 
 from __future__ import annotations
 
+import re
 import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -148,8 +149,15 @@ def wrapped(text: str, width: int, lines: int = 2) -> str:
 
 
 def names(texts: Iterable[object], width: int = 32, lines: int = 1) -> list[str]:
-    """Names beside an axis or in a legend; what is too long for its lines is cut with ``…``."""
-    return [wrapped(str(text), width, lines) for text in texts]
+    """Names beside an axis or in a legend, as words; what is too long for its lines is cut with
+    ``…``.
+    """
+    return [wrapped(words(str(text)), width, lines) for text in texts]
+
+
+def words(text: str) -> str:
+    """Names of code as words: ``single_stage`` is "single stage"."""
+    return re.sub(r"(?<=[a-z0-9])_(?=[a-z0-9])", " ", text)
 
 
 def empty_figure(title: str, why: str) -> plt.Figure:

@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_float_dtype
 
+from covrr_utils.plotting.lettering import words
+
 SHARED = ("n", "coverage", "kind", "K")  # said once where all rows have the same
 
 PROBABILITIES = ("p", "p adjusted")
@@ -85,14 +87,14 @@ def readable(
     shared = [name for name in table if name in SHARED and len(table) > 1 and _same(table[name])]
     said = [_said(str(name), _text(table[name].iloc[0], digits)) for name in shared]
     table = table.drop(columns=shared)
-    words = {name: _words(str(name)) for name in table}
+    heads = {name: words(str(name)) for name in table}
     numbers = [name for name in table if is_numeric(table[name])]
-    cells = pd.DataFrame({words[name]: _column(table[name], digits) for name in table})
+    cells = pd.DataFrame({heads[name]: _column(table[name], digits) for name in table})
     return Readable(
         cells,
         ", ".join(filter(None, (caption, *said))),
-        tuple(words[name] for name in numbers),
-        best_cells(table, best).rename(columns=words),
+        tuple(heads[name] for name in numbers),
+        best_cells(table, best).rename(columns=heads),
     )
 
 
@@ -122,11 +124,6 @@ def _same(column: pd.Series) -> bool:
 
 def _said(name: str, value: str) -> str:
     return value if name == "kind" else f"{name} {value}"
-
-
-def _words(text: str) -> str:
-    """Names of code as words: ``single_stage`` is "single stage"."""
-    return re.sub(r"(?<=[a-z0-9])_(?=[a-z0-9])", " ", text)
 
 
 def is_numeric(column: pd.Series) -> bool:
@@ -161,4 +158,4 @@ def _text(value: object, digits: int) -> str:
         return f"{value:,}"
     if isinstance(value, float | np.floating):
         return f"{value:,.{digits}f}"
-    return _words(str(value))
+    return words(str(value))

@@ -94,7 +94,26 @@ def links(chapter: Path) -> Iterator[str]:
             yield f"{target}: no such heading"
 
 
-KINDS = {"sentences": sentences, "formulas": formulas, "exercises": exercises, "links": links}
+def numbers(chapter: Path) -> Iterator[str]:
+    """Numbers with two digits or more after the point that stand in the prose, and that no output
+    of any chapter shows: they were typed by hand.
+    """
+    shown = {number for path in chapters() for number in _decimals(_printed(path))}
+    plain = re.sub(r"```.*?```|`[^`]*`|\$[^$]+\$|\]\([^)]*\)", " ", _prose(chapter), flags=re.S)
+    for number in _decimals(plain.partition("\n## References")[0]):
+        digits = len(number.partition(".")[2])
+        longer = (other for other in shown if len(other.partition(".")[2]) > digits)
+        if number not in shown and not any(f"{float(x):.{digits}f}" == number for x in longer):
+            yield f"no output of any chapter shows {number}"
+
+
+KINDS = {
+    "sentences": sentences,
+    "formulas": formulas,
+    "exercises": exercises,
+    "links": links,
+    "numbers": numbers,
+}
 
 
 def exercise_numbers(chapter: Path) -> list[int]:
@@ -119,6 +138,16 @@ def _shows(cell: NotebookNode) -> bool:
     """Whether a cell's output is a picture or a table."""
     kinds = {kind for output in cell.get("outputs", []) for kind in output.get("data", {})}
     return any(kind.startswith(("image/", "text/html")) for kind in kinds)
+
+
+def _decimals(text: str) -> list[str]:
+    return re.findall(r"(?<![\d.])\d+\.\d{2,}(?![\d.]*\d\.)", text)
+
+
+def _printed(path: Path) -> str:
+    """What the code of a chapter prints and shows as text."""
+    outputs = [o for cell in nbformat.read(path, 4).cells for o in cell.get("outputs", [])]
+    return "\n".join(o.get("text") or o.get("data", {}).get("text/plain", "") for o in outputs)
 
 
 def _prose(path: Path) -> str:
