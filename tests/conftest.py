@@ -15,6 +15,17 @@ from tiny import TINY
 
 from covrr_utils import paths
 
+# begun first, the longest before the others: no worker is left with one of them at the end, and the
+# chapters, which come last, find the store filled
+FIRST = (
+    "test_measurements.py",
+    "test_mini_judge.py",
+    "test_project.py",
+    "test_killed_runs.py",
+    "test_training.py",
+    "test_book.py",
+)
+
 FAULTS = pytest.StashKey[list[tuple[str, int, int, int]]]()
 
 
@@ -22,6 +33,11 @@ def pytest_configure(config):
     config.stash[FAULTS] = []
     # a shell that starts a job in the background makes it deaf to Ctrl-C, and all that it starts
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items):
+    places = {name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(FIRST)))
 
 
 def pytest_terminal_summary(terminalreporter, config):

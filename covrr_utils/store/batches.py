@@ -1,7 +1,8 @@
 """Long work, batch by batch: what is finished is stored at once, what fails is recorded with its
 cause, and nothing stops the rest.
 
-- clips are decoded ahead, in a process of its own (`covrr_utils.store.prefetch`)
+- clips are decoded ahead, in a process of its own (`covrr_utils.store.prefetch`), which stays for
+  the next work
 - several batches are computed at once where there are several ways to compute, each in a thread
 - a batch that does not fit into memory, or has states that are not finite, is halved, down to the
   one item that is at fault
@@ -19,7 +20,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from covrr_utils.files import DiskFull
 from covrr_utils.store.collection import Collection
 from covrr_utils.store.prefetch import BATCH_BYTES, Batch, Items, Prefetch, Work
 from covrr_utils.video.clips import Sampling
-from covrr_utils.video.decoder import Decoder, shared
+from covrr_utils.video.decoder import shared
 
 WORTH_SAYING = 120.0  # seconds of work that is left: below, a progress bar says enough
 
@@ -57,8 +57,6 @@ def fill(
     ``path_of`` gives a video's file or raises `ClipError`; each of the ``computes`` turns (id,
     clip) pairs into records and failures, all alike, one batch at a time. A record has the id of
     its item, or the name under which it is stored. What is stored under one name is computed once.
-    A clip that is the only one is decoded in the process for single clips, which may have started
-    already.
 
     Raises
     ------
@@ -74,8 +72,7 @@ def fill(
     done, lanes = 0, len(computes)
     window, weight = (lanes + 2) * size, BATCH_BYTES // lanes
     with (
-        Decoder() if len(missing) > 1 else nullcontext(shared()) as decoder,
-        Prefetch(decoder, missing, path_of, sampling, window, weight) as clips,
+        Prefetch(shared(), missing, path_of, sampling, window, weight) as clips,
         Lanes(computes) as side_by_side,
         tqdm(total=len(missing), desc=desc, mininterval=1) as bar,
     ):

@@ -54,7 +54,7 @@ class Batch:
 class Prefetch:
     """Decodes the videos of ``work`` one after the other, at most ``window`` items and
     `AHEAD_BYTES` ahead of what is taken, in batches of at most ``weight`` bytes. Use it in a
-    ``with`` block, inside that of the decoder.
+    ``with`` block.
     """
 
     def __init__(

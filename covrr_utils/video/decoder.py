@@ -237,7 +237,10 @@ def told(error: Exception) -> ClipError:
 
 @functools.cache
 def shared() -> Decoder:
-    """One decoding process for all who read single clips; it ends with this process."""
+    """One decoding process for all that is described or looked at; it ends with this process.
+
+    To start one takes a second, so it is kept from one work to the next.
+    """
     decoder = Decoder()
     atexit.register(decoder.close)
     return decoder

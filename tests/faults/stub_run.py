@@ -54,12 +54,6 @@ class Decoded:
 
     clips: dict[Path, object] = {}
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        pass
-
     def submit(self, path: Path, sampling: Sampling) -> Future:
         answer: Future = Future()
         answer.set_result(self.clips[path])
@@ -71,7 +65,7 @@ def describe_all(store: Path, videos: Path, decoder=None) -> None:
     # the metadata's class takes seconds to import
     prefetch.as_clip = lambda decoded, id_: Clip(id_, decoded.frames, None)
     if decoder is not None:
-        batches.Decoder = decoder
+        batches.shared = decoder
     files = {path.stem: path for path in sorted(videos.glob("*.mp4"))}
     batches.fill(
         Store(store).collection("gallery", KEY),
