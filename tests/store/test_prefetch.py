@@ -59,9 +59,9 @@ def clips(monkeypatch):
     monkeypatch.setattr(prefetch, "as_clip", lambda decoded, id_: Clip(id_, decoded.frames, None))
     opened = []
 
-    def start(decoder, number, window=100, path_of=Path):
+    def start(decoder, number, window=100, path_of=Path, **options):
         work = [Work(str(n), str(n), str(n)) for n in range(number)]
-        opened.append(Prefetch(decoder, work, path_of, TWO, window).__enter__())
+        opened.append(Prefetch(decoder, work, path_of, TWO, window, **options).__enter__())
         return opened[-1]
 
     yield start
@@ -100,12 +100,10 @@ def test_no_more_is_decoded_ahead_than_the_window_allows(clips):
     assert len(decoder.asked) == 8
 
 
-def test_a_batch_whose_frames_weigh_too_much_is_smaller(clips, monkeypatch):
-    monkeypatch.setattr(prefetch, "BATCH_BYTES", 2 * CLIP)
-    taken = clips(FakeDecoder(), 5)
+def test_a_batch_whose_frames_weigh_too_much_is_smaller(clips):
+    taken = clips(FakeDecoder(), 5, weight=2 * CLIP)
     assert [ids(taken.batch(4)) for _ in range(3)] == [list("01"), list("23"), list("4")]
-    monkeypatch.setattr(prefetch, "BATCH_BYTES", 1)
-    assert ids(clips(FakeDecoder(), 5).batch(4)) == ["0"], "one clip alone always goes"
+    assert ids(clips(FakeDecoder(), 5, weight=1).batch(4)) == ["0"], "one clip alone always goes"
 
 
 @pytest.mark.parametrize("error", [MemoryError(), NoRoom("no room is left")])
