@@ -20,14 +20,6 @@ PENDING = {
     ("03_pooling_embeddings", "exercises"),
     ("04_retrieval", "sentences"),
     ("04_retrieval", "exercises"),
-    ("08_paper_figures", "sentences"),
-    ("08_paper_figures", "exercises"),
-    ("09_reasoning_quality", "sentences"),
-    ("09_reasoning_quality", "formulas"),
-    ("09_reasoning_quality", "exercises"),
-    ("A1_train_the_mini_backbones", "sentences"),
-    ("A1_train_the_mini_backbones", "exercises"),
-    ("A1_train_the_mini_backbones", "numbers"),
 }
 
 
