@@ -17,6 +17,10 @@ class NotFinite(ValueError):
     """States with NaN or infinity: a fault of the model or its dtype, never a vector."""
 
 
+class NotAnswered(Exception):
+    """Prompts to which a server gave no usable answer; the message says why."""
+
+
 @dataclass
 class Description:
     """A generated text with the state that predicted each of its tokens.

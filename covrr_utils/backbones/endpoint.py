@@ -1,29 +1,43 @@
-"""One question to an OpenAI-compatible server, and its answer as a text.
+"""Questions to an OpenAI-compatible server, many in flight, and their answers.
 
 Whatever a server sends, the asking goes on: an answer that is no chat completion is an
 `AnswerError` that says what came instead, and a time limit holds for the *whole* answer, however
-slowly it drips. An address is shown without the password or the query that it may carry.
+slowly it drips. A connection that breaks, a try that takes too long and a server that is overloaded
+or failing are tried again, later each time. An address is shown without the password or the query
+that it may carry.
 """
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
+import random
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import openai
 
 from covrr_utils.backbones.addresses import EndpointError, in_clear, shown_address, usable_key
+from covrr_utils.backbones.completions import Answer, AnswerError, BrokenOff, answer_of
 from covrr_utils.files import say
+
+T = TypeVar("T")
 
 ANSWER_BYTES = 4 * 1024**2  # more than any answer of a few hundred tokens takes
 
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0  # seconds before a question is asked again; doubled each time
 
-class AnswerError(Exception):
-    """An answer that cannot be used; the message says where it came from, and what it was."""
+ASKED_TO_WAIT = 60.0  # seconds: a server that asks for a longer pause is asked again after these
+
+PASSING = (408, 409, 425, 429)  # statuses that may be another one next time, as all from 500 on
+
+Question = Callable[[], Mapping[str, Any]]
+"""Makes what a request says beside the model and the endpoint's options; called when it is sent."""
 
 
 class Endpoint:
@@ -36,8 +50,11 @@ class Endpoint:
     key_variable : where the user sets the key, for messages
     timeout : seconds for one whole answer, from the first byte sent to the last byte received, all
         retries included
-    retries : how often a connection that breaks or a server that is overloaded is tried again
-    options : what else the request says (temperature, seed, response format, ...)
+    retries : how often a question is asked again after a failure that may pass
+    options : what else every request says (temperature, seed, response format, ...)
+    attempt : seconds for one try (default: ``timeout``)
+    travels : what is sent that should not be read on its way, beside a key
+    refused : what to do where the server refuses a request
     """
 
     def __init__(
@@ -48,11 +65,16 @@ class Endpoint:
         key_variable: str,
         timeout: float,
         retries: int,
-        options: dict[str, Any],
+        options: Mapping[str, Any],
+        attempt: float | None = None,
+        travels: str = "",
+        refused: str = "a server without JSON schemas needs structured=False (covrr score"
+        " --unstructured)",
     ):
         shown, key = shown_address(url), usable_key(key, key_variable)
         self.model, self.url, self.shown, self.key = model, url, shown, key
         self.timeout, self.retries, self.options = timeout, retries, options
+        self.attempt = min(attempt or timeout, timeout)
         self.answered = False
         self.advice: dict[type[openai.APIError], str] = {
             openai.AuthenticationError: (
@@ -65,20 +87,18 @@ class Endpoint:
                 f"{shown} has no model {model!r}, or no chat completions; see the server's list of"
                 " models"
             ),
-            openai.BadRequestError: (
-                f"{shown} refuses the request; a server without JSON schemas needs"
-                " structured=False (covrr score --unstructured)"
-            ),
+            openai.BadRequestError: (f"{shown} refuses the request; {refused}"),
             openai.APIConnectionError: (
                 f"{shown} cannot be reached; is the server running, and does the address end in"
                 " /v1?"
             ),
         }
-        if (key or "@" in urlsplit(url).netloc) and in_clear(url):
-            say(
-                f"{shown} is not encrypted, and the key travels to it in clear; use https, or"
-                f" unset {key_variable}"
-            )
+        secret = bool(key) or "@" in urlsplit(url).netloc
+        if (secret or travels) and in_clear(url):
+            what = " and ".join(filter(None, (travels, "the key" if secret else "")))
+            verb = "travel" if travels else "travels"
+            unset = f", or unset {key_variable}" if secret else ""
+            say(f"{shown} is not encrypted, and {what} {verb} to it in clear; use https{unset}")
 
     def ask(self, prompt: str) -> str:
         """The server's answer to one user turn.
@@ -92,43 +112,111 @@ class Endpoint:
             If the server cannot be reached, sends elsewhere, or refuses key, model or the first
             request: asking again is no use.
         """
-        client = openai.OpenAI(
+        (answer,) = self.answers([lambda: {"messages": [{"role": "user", "content": prompt}]}], 1)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer.text
+
+    def answers(self, questions: Sequence[Question], in_flight: int) -> list[Answer | AnswerError]:
+        """The answer to each question, in order, or why there is none; so many are asked at once.
+
+        Raises
+        ------
+        EndpointError
+            As `ask`.
+        """
+
+        async def work() -> list[Answer | AnswerError]:
+            gate = asyncio.Semaphore(in_flight)
+
+            async def one(question: Question) -> Answer | AnswerError:
+                async with gate:
+                    try:
+                        body = await self._body(
+                            client.chat.completions.with_streaming_response.create, question
+                        )
+                        answer = answer_of(body)
+                    except AnswerError as error:
+                        told = str(error)
+                        return AnswerError(told if self.shown in told else f"{self.shown}: {told}")
+                self.answered = True
+                return answer
+
+            async with self._client() as client:
+                return await asyncio.gather(*map(one, questions))
+
+        return _apart(work())
+
+    def models(self) -> list[dict[str, Any]]:
+        """What the server says of the models that it serves, each with its ``id``.
+
+        Raises
+        ------
+        AnswerError, EndpointError
+            As `ask`; also where what comes is no list of models.
+        """
+
+        async def work() -> bytes:
+            async with self._client() as client:
+                return await self._body(client.models.with_streaming_response.list, None)
+
+        body = _apart(work())
+        try:
+            data = json.loads(body)["data"]
+            return [dict(card) for card in data if isinstance(card["id"], str)]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            raise AnswerError(f"{self.shown}/models is no list of models") from None
+
+    def _client(self) -> openai.AsyncOpenAI:
+        return openai.AsyncOpenAI(
             base_url=self.url,
             api_key=self.key or "none",
-            timeout=self.timeout,
-            max_retries=self.retries,
-            http_client=openai.DefaultHttpxClient(follow_redirects=False),
+            timeout=self.attempt,
+            max_retries=0,
+            http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),
         )
-        answer: list[str] = []
-        errors: list[BaseException] = []
 
-        def work() -> None:
+    async def _body(self, send: Callable[..., Any], question: Question | None) -> bytes:
+        """Send a request until there is an answer, or no sense in asking again."""
+        deadline = time.monotonic() + self.timeout
+        for number in itertools.count():
             try:
-                answer.append(self._text(client, prompt))
-            except BaseException as error:  # handed to the caller below
-                errors.append(error)
+                left = deadline - time.monotonic()
+                async with asyncio.timeout(min(self.attempt, left)):
+                    return await self._tried(send, question)
+            except Exception as error:
+                pause = _pause(error, number)
+                late = pause is None or time.monotonic() + pause >= deadline
+                if number >= self.retries or late:
+                    # without the library's own error behind it, which may quote what the server
+                    # says of a key
+                    raise self._told(error) from None
+            await asyncio.sleep(pause or 0.0)
+        raise AssertionError("unreachable")
 
-        # a server can drip its headers as slowly as its body, and only a thread of its own can be
-        # left behind in the middle of both
-        worker = threading.Thread(target=work, name="asking a judge", daemon=True)
-        worker.start()
-        worker.join(self.timeout + 1)
-        late = worker.is_alive()
-        client.close()
-        if late:
-            raise AnswerError(f"{self.shown}: no whole answer within {self.timeout:g} s")
-        if answer:
-            self.answered = True
-            return answer[0]
-        # without the library's own error behind it, which may quote what the server says of a key
-        raise self._told(errors[0]) from None
+    async def _tried(self, send: Callable[..., Any], question: Question | None) -> bytes:
+        """One try: the whole body of the answer, within its limit of size."""
+        request: dict[str, Any] = {}
+        if question is not None:
+            asked = await asyncio.to_thread(question)
+            request = {"model": self.model, **self.options, **asked}
+        body = bytearray()
+        try:
+            async with send(**request) as response:
+                async for part in _parts(response):
+                    body += part
+                    if len(body) > ANSWER_BYTES:
+                        raise AnswerError(f"more than {ANSWER_BYTES // 1024**2} MB came")
+        except UnicodeEncodeError as error:  # half a character in an edit, which no server can read
+            raise AnswerError("the question holds characters that cannot be sent") from error
+        return bytes(body)
 
-    def _told(self, error: BaseException) -> BaseException:
+    def _told(self, error: Exception) -> Exception:
         """What went wrong, as `AnswerError` or `EndpointError`; everything else as it came."""
         if isinstance(error, AnswerError):
             return AnswerError(f"{self.shown}: {error}")
-        if isinstance(error, openai.APITimeoutError):
-            return AnswerError(f"{self.shown}: no whole answer within {self.timeout:g} s")
+        if isinstance(error, openai.APITimeoutError | TimeoutError):
+            return AnswerError(f"{self.shown}: no whole answer within {self.attempt:g} s")
         if isinstance(error, openai.APIStatusError) and 300 <= error.status_code < 400:
             place = shown_address(urljoin(self.url, error.response.headers.get("location", "")))
             return EndpointError(f"{self.shown} sends to {place}; give the address that answers")
@@ -144,54 +232,61 @@ class Endpoint:
             return AnswerError(f"{self.shown}: the connection broke off ({type(reason).__name__})")
         return error
 
-    def _text(self, client: openai.OpenAI, prompt: str) -> str:
-        """Ask, read the answer within limits of time and size, and take the text out of it."""
-        turn: list[Any] = [{"role": "user", "content": prompt}]
-        body, deadline = bytearray(), time.monotonic() + self.timeout
-        create = client.chat.completions.with_streaming_response.create
-        try:
-            with create(messages=turn, model=self.model, **self.options) as response:
-                for part in self._parts(response):
-                    body += part
-                    if len(body) > ANSWER_BYTES:
-                        raise AnswerError(f"more than {ANSWER_BYTES // 1024**2} MB came")
-                    if time.monotonic() > deadline:
-                        raise AnswerError(f"no whole answer within {self.timeout:g} s")
-        except UnicodeEncodeError as error:  # half a character in an edit, which no server can read
-            raise AnswerError("the question holds characters that cannot be sent") from error
-        return text_of(bytes(body))
 
-    @staticmethod
-    def _parts(response: Any) -> Iterator[bytes]:
-        """The answer as it comes. What breaks off in the middle is told by the library below
-        openai, in classes of its own.
-        """
-        try:
-            yield from response.iter_bytes()
-        except Exception as error:
-            raise AnswerError(f"the connection broke off ({type(error).__name__})") from error
-
-
-def text_of(body: bytes) -> str:
-    """The text of a chat completion.
-
-    Raises
-    ------
-    AnswerError
-        If the body is anything else; the message says what it is.
+async def _parts(response: Any) -> AsyncIterator[bytes]:
+    """The answer as it comes. What breaks off in the middle is told by the library below openai, in
+    classes of its own.
     """
     try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
-        page = body.lstrip()[:1] == b"<"
-        raise AnswerError(f"the answer is {'a web page' if page else 'no json'}") from None
-    choices = data.get("choices") if isinstance(data, dict) else None
-    first = choices[0] if isinstance(choices, list) and choices else None
-    message = first.get("message") if isinstance(first, dict) else None
-    content = message.get("content") if isinstance(message, dict) else None
-    if not isinstance(content, str):
-        raise AnswerError("the answer holds no text where a chat completion has it")
-    return content.encode("utf-8", "replace").decode()  # half characters become question marks
+        async for part in response.iter_bytes():
+            yield part
+    except Exception as error:
+        raise BrokenOff(f"the connection broke off ({type(error).__name__})") from error
+
+
+def _pause(error: Exception, number: int) -> float | None:
+    """Seconds until a question is asked again after failure ``number`` (0, 1, ...); None where that
+    is no use.
+    """
+    broken = isinstance(error, openai.APIConnectionError | BrokenOff | TimeoutError)
+    wished = 0.0
+    if isinstance(error, openai.APIStatusError):
+        broken = error.status_code in PASSING or error.status_code >= 500
+        try:
+            wished = float(error.response.headers.get("retry-after", 0))
+        except ValueError:  # a date, which servers of models do not send
+            wished = 0.0
+    if not broken:
+        return None
+    usual = min(FIRST_PAUSE * 2**number, LONGEST_PAUSE) * random.uniform(0.75, 1.0)
+    return max(usual, min(max(wished, 0.0), ASKED_TO_WAIT))
+
+
+def _apart(work: Coroutine[Any, Any, T]) -> T:
+    """The result of ``work``, done in a loop of events of its own: a notebook's is running already.
+    An interruption here ends it.
+    """
+    done: Future[T] = Future()
+    running: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None]] = Future()
+
+    async def main() -> T:
+        running.set_result((asyncio.get_running_loop(), asyncio.current_task()))
+        return await work
+
+    def thread() -> None:
+        try:
+            done.set_result(asyncio.run(main()))
+        except BaseException as error:  # handed to the caller below
+            done.set_exception(error)
+
+    threading.Thread(target=thread, name="asking a server", daemon=True).start()
+    try:
+        return done.result()
+    finally:
+        if not done.done():
+            loop, task = running.result()
+            if task is not None:
+                loop.call_soon_threadsafe(task.cancel)
 
 
 def _unreachable(error: openai.APIConnectionError) -> bool:

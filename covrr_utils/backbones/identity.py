@@ -9,7 +9,7 @@ does.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
@@ -47,6 +47,7 @@ class Identity:
     processing : canonical JSON of everything beside the weights that shapes a description
     sampling : how frames are taken from a video (`covrr_utils.video.clips.Sampling.to_dict`)
     max_new_tokens : the checkpoint's limit of a generated text
+    server : of a server that writes its texts, what decides them; empty where none does
     """
 
     name: str
@@ -55,6 +56,7 @@ class Identity:
     processing: str
     sampling: dict[str, object]
     max_new_tokens: int
+    server: dict[str, object] = field(default_factory=dict)
 
 
 def weights_hash(weights: Path | str, name: str) -> str:

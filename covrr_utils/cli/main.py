@@ -25,6 +25,7 @@ COMMANDS = {  # name: the module that holds it, what it does
     "backbones": ("listings", "the embedded backbones, or the published sizes"),
     "benchmarks": ("listings", "the embedded benchmarks"),
     "check": ("data", "count what labels name, probe every video; before any GPU time"),
+    "plan": ("plan", "tokens, GPU hours, disk and memory of a run, before it is computed"),
     "submit": ("data", "write and validate the challenge's submission"),
     "verify": ("data", "a published size with random weights: does it fit here, and how fast"),
     "score": ("quality", "the Reasoning Score, validity of traces, relation to R@1"),

@@ -30,6 +30,7 @@ from covrr_utils.experiments.keys import (
     video_key,
 )
 from covrr_utils.experiments.model import Model
+from covrr_utils.experiments.serving import keeps_states
 from covrr_utils.experiments.stored import Described, DescribedQuery, Stored
 from covrr_utils.files import digest
 from covrr_utils.reasoning import strategies
@@ -46,6 +47,7 @@ from covrr_utils.video.versions import frames_hash
 if TYPE_CHECKING:
     from covrr_utils.backbones.backbone import Backbone
     from covrr_utils.backbones.identity import Identity
+    from covrr_utils.backbones.writer import Writer
 
 D = TypeVar("D", bound=Described)
 
@@ -87,7 +89,19 @@ class Descriptions:
         return self._others[name]
 
     def variant(self, config: RunConfig) -> Descriptions:
-        """The same gallery by the same model, with the query settings of ``config``."""
+        """The same gallery by the same model, with the query settings of ``config``.
+
+        Raises
+        ------
+        ValueError
+            If the gallery's texts are a server's, and are kept without the token states that
+            ``config`` compares.
+        """
+        if self.model.serving and keeps_states(config) and not keeps_states(self.config):
+            raise ValueError(
+                "the texts that the server wrote for this run are kept without token states; make"
+                " another Run to compare states in their context"
+            )
         other = copy.copy(self)
         other.config, other._queries, other._given = config, {}, {}
         return other
@@ -263,18 +277,23 @@ class Descriptions:
         kind: str,
         key: Mapping[str, object],
         work: Sequence[Work],
-        batch: Callable[[Backbone], Compute],
+        batch: Callable[[Writer], Compute],
         desc: str,
         typed: Callable[[StoredRecord], D],
     ) -> Outcomes[D]:
         """What the store holds for ``work`` once it was computed, batch by batch, where it was
-        missing: by what ``batch`` makes of a backbone. Only then is the model asked for.
+        missing: by what ``batch`` makes of what writes. Only then is the model asked for.
         """
         collection = self.store.collection(kind, key)
         if collection.missing(item.stored for item in work):
-            sampling, size = self.backbone.sampling, self.config.batch_size
-            computes = [lane.inside(batch(lane.backbone)) for lane in self.model.lanes()]
-            fill(collection, work, self.benchmark.video_path, sampling, computes, size, desc)
+            config, sampling, serving = self.config, self.backbone.sampling, self.model.serving
+            path_of, size = self.benchmark.video_path, config.batch_size
+            if serving is not None:
+                size = config.in_flight
+                computes = [batch(serving.writer(self.backbone, path_of))]
+            else:
+                computes = [lane.inside(batch(lane.backbone)) for lane in self.model.lanes()]
+            fill(collection, work, path_of, sampling, computes, size, desc)
         names = {item.id: item.stored for item in work}
         return Stored(collection, names, collection.failures(), typed)
 

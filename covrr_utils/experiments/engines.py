@@ -12,9 +12,11 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, field_validator
 
 from covrr_utils.backbones.addresses import shown_address
-from covrr_utils.experiments.options import OneOf, Options
+from covrr_utils.experiments.options import Number, OneOf, Options, Whole
 
 LOCAL, RAY = ENGINES = ("local", "ray")
+
+VIDEOS = ("data", "path")  # how a server gets a video: its content, or its path
 
 KEY_VARIABLE = "COVRR_ENGINE_KEY"  # where the user sets a server's key
 
@@ -57,6 +59,20 @@ class EngineOptions(Options):
         " http://localhost:8000/v1",
     )
 
+    engine_videos: Annotated[str, BeforeValidator(OneOf(names=VIDEOS))] = Field(
+        VIDEOS[0],
+        description="how a server gets a video: data, the file within the prompt; or path, where"
+        " it can read the same folders",
+    )
+    in_flight: Annotated[int, BeforeValidator(Whole())] = Field(
+        64, description="prompts that a server is asked at once"
+    )
+    answer_seconds: Annotated[float, BeforeValidator(Number())] = Field(
+        600.0,
+        description="seconds in which a server has to answer a prompt, all tries together; one try"
+        " may take a quarter of them",
+    )
+
     @field_validator("engine")
     @classmethod
     def _available(cls, engine: str) -> str:
@@ -64,6 +80,4 @@ class EngineOptions(Options):
             raise ValueError(
                 "the engine 'ray' needs the extra 'cluster': pip install 'covrr-workbook[cluster]'"
             )
-        if engine != LOCAL:
-            raise ValueError(f"the engine {engine} cannot be asked by this version")
         return engine

@@ -23,6 +23,9 @@ Key = dict[str, object]
 TRACING = ("two_stage", "self_consistency")  # the strategies in which the model writes traces
 
 
+SERVER = "server"  # of a key: what decides the texts that a server writes
+
+
 def grammar_of(config: RunConfig, strategy: str) -> str | None:
     """The grammar that constrains this strategy's traces; None where it writes none."""
     return config.grammar if strategy in TRACING else None
@@ -35,7 +38,8 @@ def video_key(config: RunConfig, identity: Identity, generation: Generation) -> 
 
 def reading_key(config: RunConfig, identity: Identity, generation: Generation) -> Key:
     """The key of texts that the model reads by themselves."""
-    return _key(config, identity, generation, "read alone")
+    key = _key(config, identity, generation, "read alone")
+    return {name: value for name, value in key.items() if name != SERVER}
 
 
 def pair_key(
@@ -45,7 +49,9 @@ def pair_key(
     generated, and no other states are kept.
     """
     key = _key(config, identity, generation, question) | {"reranker": reranker}
-    return {name: value for name, value in key.items() if name not in ("decoding", "layers")}
+    return {
+        name: value for name, value in key.items() if name not in ("decoding", "layers", SERVER)
+    }
 
 
 def given_key(config: RunConfig, identity: Identity, generation: Generation) -> Key:
@@ -94,13 +100,17 @@ def query_text(triplet: Triplet, strategy: str) -> str:
 
 def _key(config: RunConfig, identity: Identity, generation: Generation, asked: object) -> Key:
     options = config.options()
-    return {
-        "prompts": asked,
-        "prompt_version": prompts.version(config.prompt_style),
-        "weights": identity.weights_hash,
-        "dtype": identity.dtype,
-        "processing": identity.processing,
-        "sampling": identity.sampling,
-        "decoding": generation.to_dict(),
-        "layers": list(config.layers),
-    } | {name: options[name] for name in ("quantization", "attention") if name in options}
+    return (
+        {
+            "prompts": asked,
+            "prompt_version": prompts.version(config.prompt_style),
+            "weights": identity.weights_hash,
+            "dtype": identity.dtype,
+            "processing": identity.processing,
+            "sampling": identity.sampling,
+            "decoding": generation.to_dict(),
+            "layers": list(config.layers),
+        }
+        | {name: options[name] for name in ("quantization", "attention") if name in options}
+        | ({SERVER: identity.server} if identity.server else {})
+    )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 import json
 import sys
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +22,8 @@ from covrr_utils.backbones.identity import Identity, files_hash, weights_hash
 from covrr_utils.backbones.registry import checkpoint_folder, notice
 from covrr_utils.backbones.sizes import find
 from covrr_utils.experiments.config import RunConfig
+from covrr_utils.experiments.engines import server_of
+from covrr_utils.experiments.serving import Serving
 from covrr_utils.files import FileError, content_hash, digest, read_or_set_aside, say, write_json
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class Model:
         self.config, self.kind = config, kind
         self._backbone = backbone
         self._noticed = backbone is not None
+        self.serving = Serving(config) if server_of(config.engine) else None
 
     @property
     def backbone(self) -> Backbone:
@@ -81,7 +84,8 @@ class Model:
         """All of the model that decides what it writes. A model that was loaded in these runs
         before is not loaded to tell.
         """
-        return self._kept if self._backbone is None else self._backbone.identity
+        identity = self._kept if self._backbone is None else self._backbone.identity
+        return identity if self.serving is None else replace(identity, server=self.serving.facts)
 
     @property
     def generated_tokens(self) -> int:

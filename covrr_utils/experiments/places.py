@@ -18,6 +18,7 @@ from covrr_utils.backbones.sizes import find
 from covrr_utils.benchmarks.galleries import CANDIDATES, protocol
 from covrr_utils.benchmarks.naming import benchmark_label, distinct, list_benchmarks
 from covrr_utils.experiments.config import RunConfig, default
+from covrr_utils.experiments.engines import server_of
 from covrr_utils.experiments.ranking_group import RANKING
 from covrr_utils.files import digest
 
@@ -71,8 +72,8 @@ def run_folder(config: RunConfig) -> Path:
 
 
 def outside_files(config: RunConfig) -> dict[str, object]:
-    """Where labels, videos, gallery list and checkpoint come from, as far as they are not
-    embedded.
+    """Where labels, videos, gallery list, checkpoint and texts come from, as far as they are not
+    embedded, or written by this package.
     """
     files: dict[str, object] = {}
     embedded = list_benchmarks()
@@ -87,6 +88,8 @@ def outside_files(config: RunConfig) -> dict[str, object]:
         files["gallery"] = str(Path(listed).resolve())
     if (checkpoint := _checkpoint(config.backbone)) is not None:
         files["checkpoint"] = str(checkpoint)
+    if (server := server_of(config.engine)) is not None:
+        files["server"] = server
     return files
 
 

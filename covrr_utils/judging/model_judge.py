@@ -23,7 +23,8 @@ from tqdm import tqdm
 from covrr_utils import paths
 from covrr_utils.backbones.addresses import shown_address
 from covrr_utils.backbones.backbone import Backbone
-from covrr_utils.backbones.endpoint import AnswerError, Endpoint
+from covrr_utils.backbones.completions import AnswerError
+from covrr_utils.backbones.endpoint import Endpoint
 from covrr_utils.backbones.generation import Generation, Prompt
 from covrr_utils.backbones.registry import embedded_checkpoints
 from covrr_utils.benchmarks.naming import distinct

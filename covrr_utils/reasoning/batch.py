@@ -18,7 +18,7 @@ from covrr_utils.reasoning import prompts, strategies
 from covrr_utils.reasoning.settings import Settings
 
 if TYPE_CHECKING:
-    from covrr_utils.backbones.backbone import Backbone
+    from covrr_utils.backbones.writer import Writer
     from covrr_utils.benchmarks.benchmark import Triplet
     from covrr_utils.traces.trace import ReasoningTrace
     from covrr_utils.video.clips import Clip
@@ -27,14 +27,14 @@ Clips = Sequence["tuple[str, Clip]"]  # the id of a video or triplet, and its cl
 
 Computed = tuple[list[Record], list[Failure]]
 
-Ask = Callable[["Backbone", strategies.Items, Settings], strategies.Outcome]
+Ask = Callable[["Writer", strategies.Items, Settings], strategies.Outcome]
 
 
 @dataclass(frozen=True)
 class VideoBatch:
     """Describes videos as they are."""
 
-    backbone: Backbone
+    backbone: Writer
     settings: Settings
 
     def __call__(self, clips: Clips) -> Computed:
@@ -57,7 +57,7 @@ class QueryBatch:
     among its triplets.
     """
 
-    backbone: Backbone
+    backbone: Writer
     settings: Settings
     triplets: Mapping[str, Triplet]
     ask: Ask
@@ -80,7 +80,7 @@ class WithTraces:
     traces: Mapping[str, ReasoningTrace]
 
     def __call__(
-        self, backbone: Backbone, items: strategies.Items, settings: Settings
+        self, backbone: Writer, items: strategies.Items, settings: Settings
     ) -> strategies.Outcome:
         return strategies.described(backbone, items, self.traces, settings), []
 

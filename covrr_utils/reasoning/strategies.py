@@ -27,7 +27,7 @@ from covrr_utils.traces.reading import parse_trace
 from covrr_utils.traces.trace import SLOTS, ReasoningTrace, TraceError
 
 if TYPE_CHECKING:
-    from covrr_utils.backbones.backbone import Backbone
+    from covrr_utils.backbones.writer import Writer
     from covrr_utils.benchmarks.benchmark import Triplet
     from covrr_utils.video.clips import Clip
 
@@ -62,7 +62,7 @@ Traces = tuple[dict[str, ReasoningTrace], list[Failure]]
 
 
 def single_stage(
-    backbone: Backbone, items: Items, settings: Settings, desc: str | None = None
+    backbone: Writer, items: Items, settings: Settings, desc: str | None = None
 ) -> Outcome:
     """Describe after the edit in one go."""
     questions = [
@@ -76,7 +76,7 @@ def single_stage(
 
 
 def two_stage(
-    backbone: Backbone, items: Items, settings: Settings, desc: str | None = None
+    backbone: Writer, items: Items, settings: Settings, desc: str | None = None
 ) -> Outcome:
     """Write a trace greedily, then describe given it.
 
@@ -97,7 +97,7 @@ def two_stage(
 
 
 def self_consistency(
-    backbone: Backbone, items: Items, settings: Settings, desc: str | None = None
+    backbone: Writer, items: Items, settings: Settings, desc: str | None = None
 ) -> Outcome:
     """Sample ``settings.samples`` traces, merge them, then describe given the result.
 
@@ -130,7 +130,7 @@ def self_consistency(
 
 
 def gold_trace(
-    backbone: Backbone, items: Items, settings: Settings, desc: str | None = None
+    backbone: Writer, items: Items, settings: Settings, desc: str | None = None
 ) -> Outcome:
     """Describe given the benchmark's gold trace; a triplet without one is a failure."""
     message = "the benchmark has no gold trace for this triplet"
@@ -146,7 +146,7 @@ def gold_trace(
 
 
 def described(
-    backbone: Backbone,
+    backbone: Writer,
     items: Items,
     traces: Mapping[str, ReasoningTrace],
     settings: Settings,
@@ -234,7 +234,7 @@ def _voted(items: Items, samples: Mapping[str, list[str]]) -> Traces:
 
 
 def _second_traces(
-    backbone: Backbone,
+    backbone: Writer,
     items: Items,
     traces: Mapping[str, ReasoningTrace],
     settings: Settings,

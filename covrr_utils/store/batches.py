@@ -4,8 +4,8 @@ cause, and nothing stops the rest.
 - clips are decoded ahead, in a process of its own (`covrr_utils.store.prefetch`), which stays for
   the next work
 - several batches are computed at once where there are several ways to compute, each in a thread
-- a batch that does not fit into memory, or has states that are not finite, is halved, down to the
-  one item that is at fault
+- a batch that does not fit into memory, has states that are not finite, or lacks an answer of a
+  server, is halved, down to the one item that is at fault
 - Ctrl-C, a full disk or a killed process lose at most the batches in flight; the same command goes
   on from there
 """
@@ -26,7 +26,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from covrr_utils import paths
-from covrr_utils.backbones.description import Failure, NotFinite, Record
+from covrr_utils.backbones.description import Failure, NotAnswered, NotFinite, Record
 from covrr_utils.files import DiskFull
 from covrr_utils.store.collection import Collection
 from covrr_utils.store.prefetch import BATCH_BYTES, Batch, Items, Prefetch, Work
@@ -141,6 +141,8 @@ def _halving(compute: Compute, items: Items) -> Outcome:
         return *compute(items), sys.maxsize
     except NotFinite as error:
         fits, cause, message = sys.maxsize, "states not finite", str(error)
+    except NotAnswered as error:
+        fits, cause, message = sys.maxsize, "no answer", str(error)
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise

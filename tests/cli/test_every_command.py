@@ -62,6 +62,7 @@ GIVEN = {
         f"clips {SMALL} --text lamp --by words --to found.html",
         "plotting.search_page.render",
     ),
+    "plan": (f"labels.json --videos clips --gallery folder {SMALL}", "experiments.planning.plan"),
     "verify": ("--clips 1 --device cpu", "experiments.dry_run.random_backbone"),
 }
 

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 import pytest
 
 from covrr_utils.backbones.addresses import EndpointError, shown_address
-from covrr_utils.backbones.endpoint import AnswerError, Endpoint
+from covrr_utils.backbones.completions import AnswerError
+from covrr_utils.backbones.endpoint import Endpoint
 from covrr_utils.judging.judges import Case
 from covrr_utils.judging.model_judge import KEY_VARIABLE, endpoint_judge
 from covrr_utils.judging.rubric import DIMENSIONS
