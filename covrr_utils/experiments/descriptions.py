@@ -19,6 +19,7 @@ from covrr_utils.backbones.description import Failure, Outcomes, Record
 from covrr_utils.backbones.generation import Generation
 from covrr_utils.benchmarks.benchmark import Benchmark, load_benchmark
 from covrr_utils.experiments.config import RunConfig
+from covrr_utils.experiments.engines import LOCAL
 from covrr_utils.experiments.keys import (
     Key,
     content_name,
@@ -80,22 +81,17 @@ class Descriptions:
         return self.model.identity
 
     def other_model(self, name: str) -> Model:
-        """A model beside the backbone, such as a reranker: placed as the backbone is, and kept for
-        all variants.
+        """A model beside the backbone, such as a reranker: placed as the backbone is, in this
+        process, and kept for all variants.
         """
         if name not in self._others:
-            config = self.config.replace(backbone=name, revision=None)
+            config = self.config.replace(backbone=name, revision=None, engine=LOCAL)
             self._others[name] = Model(config, self.benchmark.kind)
         return self._others[name]
 
     def variant(self, config: RunConfig) -> Descriptions:
-        """The same gallery by the same model, with the query settings of ``config``.
-
-        Raises
-        ------
-        ValueError
-            If the gallery's texts are a server's, and are kept without the token states that
-            ``config`` compares.
+        """The same gallery by the same model, with the query settings of ``config``; a `ValueError`
+        where a server's texts are kept without the token states that ``config`` compares.
         """
         if self.model.serving and keeps_states(config) and not keeps_states(self.config):
             raise ValueError(
@@ -286,14 +282,10 @@ class Descriptions:
         """
         collection = self.store.collection(kind, key)
         if collection.missing(item.stored for item in work):
-            config, sampling, serving = self.config, self.backbone.sampling, self.model.serving
-            path_of, size = self.benchmark.video_path, config.batch_size
-            if serving is not None:
-                size = config.in_flight
-                computes = [batch(serving.writer(self.backbone, path_of))]
-            else:
-                computes = [lane.inside(batch(lane.backbone)) for lane in self.model.lanes()]
-            fill(collection, work, path_of, sampling, computes, size, desc)
+            config, path_of = self.config, self.benchmark.video_path
+            size = config.in_flight if self.model.serving else config.batch_size
+            computes = self.model.computes(batch, path_of)
+            fill(collection, work, path_of, self.backbone.sampling, computes, size, desc)
         names = {item.id: item.stored for item in work}
         return Stored(collection, names, collection.failures(), typed)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -25,10 +26,12 @@ from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.engines import server_of
 from covrr_utils.experiments.serving import Serving
 from covrr_utils.files import FileError, content_hash, digest, read_or_set_aside, say, write_json
+from covrr_utils.store.batches import Compute
 
 if TYPE_CHECKING:
     from covrr_utils.backbones.backbone import Backbone
     from covrr_utils.backbones.lanes import Lane
+    from covrr_utils.backbones.writer import Writer
 
 LIBRARIES = ("torch", "transformers", "tokenizers")
 
@@ -78,6 +81,16 @@ class Model:
         from covrr_utils.backbones.lanes import lanes
 
         return lanes(self.backbone)
+
+    def computes(
+        self, batch: Callable[[Writer], Compute], path_of: Callable[[str], Path]
+    ) -> list[Compute]:
+        """``batch`` of everything that writes descriptions at once: of each lane, or of the run's
+        server, which gets the files that ``path_of`` names.
+        """
+        if self.serving is not None:
+            return [batch(self.serving.writer(self.backbone, path_of))]
+        return [lane.inside(batch(lane.backbone)) for lane in self.lanes()]
 
     @property
     def identity(self) -> Identity:
