@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_float_dtype
 
+from covrr_utils.files import digest
 from covrr_utils.plotting.lettering import words
 
 SHARED = ("n", "coverage", "kind", "K")  # said once where all rows have the same
@@ -58,7 +59,7 @@ class Readable:
         styler = styler.apply(lambda _: self.bold.map(_weight), axis=None)
         if self.caption:
             styler = styler.set_caption(html.escape(self.caption))
-        return styler.to_html(table_uuid="readable")
+        return styler.to_html(table_uuid=digest({"table": self.to_string()}))
 
     def to_string(self) -> str:
         """The table in plain letters, its caption above."""

@@ -1,5 +1,7 @@
 """Tables as a chapter shows them to readers."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -66,3 +68,12 @@ def test_the_best_is_bold_in_latex_and_numbers_stand_on_the_right(tmp_path, monk
     latex = (tmp_path / "t.tex").read_text()
     assert r"\begin{tabular}{lrr}" in latex and r"\textbf{56.50 [51.5, 61.5]}" in latex
     assert latex.count("textbf") == 1
+
+
+def test_the_looks_of_two_tables_on_a_page_do_not_mix():
+    """What aligns the heads of one table must not reach those of another."""
+    names = [
+        set(re.findall(r"#(T_\w+)", readable(table)._repr_html_()))
+        for table in (TABLE, TABLE.rename(columns={"system": "run"}))
+    ]
+    assert [len(found) for found in names] == [1, 1] and names[0] != names[1]
