@@ -52,12 +52,27 @@ def test_notebooks_are_as_committed_notebooks_should_be(notebook):
 
 
 def test_a_chapter_imports_the_workbook_in_few_lines(notebook):
-    """Shared names come from the face, others from a room by its name; only the chapters on
-    pooling, reasoning and judging, which visit up to seven rooms, need more than four statements.
+    """Shared names come from the face, others from a room by its name; only chapters that visit
+    several rooms need more than four statements.
     """
     path, content = notebook
     source = "\n".join(cell.source for cell in content.cells if cell.cell_type == "code")
     statements = re.findall(r"^(?:from|import) covrr_utils\b", source, re.M)
-    more = {"03_pooling_embeddings": 5, "05_ablation_reasoning": 5, "09_reasoning_quality": 7}
+    five = {"01_triplets_and_videos", "02_reasoning_traces", "03_pooling_embeddings"}
+    more = dict.fromkeys(five | {"05_ablation_reasoning"}, 5) | {"09_reasoning_quality": 7}
     assert 1 <= len(statements) <= more.get(path.stem, 4)
     assert content.cells[-1].source.startswith("show_versions(")
+
+
+@pytest.mark.parametrize(
+    "path", sorted(paths.notebooks_dir().glob("solutions/*.ipynb")), ids=lambda path: path.stem
+)
+def test_solutions_were_run_and_belong_to_a_chapter(path):
+    """The walk holds them to the exercises; here is held how they are committed."""
+    assert (paths.notebooks_dir() / path.name).is_file(), "solutions of no chapter"
+    content = nbformat.read(path, 4)
+    code = [cell for cell in content.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert content.metadata.kernelspec.name == "python3" and path.stat().st_size < 1_000_000
+    raw = path.read_text()
+    assert str(paths.ROOT) not in raw and "it/s]" not in raw and "Traceback" not in raw

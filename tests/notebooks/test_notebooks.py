@@ -26,7 +26,7 @@ def test_the_pooling_lesson_and_the_package_agree_on_the_formula():
     from covrr_utils.retrieval.weights import token_weights
 
     content = nbformat.read(paths.notebooks_dir() / "03_pooling_embeddings.ipynb", 4)
-    (lesson,) = [cell.source for cell in content.cells if "v = sum_i a_i h_i" in cell.source]
+    (lesson,) = [cell.source for cell in content.cells if "v = (a[:, None] * h)" in cell.source]
     states = np.random.default_rng(0).standard_normal((4, 6)).astype(np.float32)
     query = Description(
         "The mug is",

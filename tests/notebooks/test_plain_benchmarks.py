@@ -11,7 +11,7 @@ from covrr_utils.experiments.workbook import notebook_names
 ROWS = (("0000", "0001", "Make it night."), ("0002", "0003", "Let it fall."))
 
 SAID = {
-    "00_start_here": "edit: Make it night.",
+    "00_start_here": "target, after: Make it night.",
     "01_triplets_and_videos": "The triplets of this benchmark carry no tags.",
     "02_reasoning_traces": "This benchmark has no gold traces",
     "03_pooling_embeddings": "edit:    Make it night.",

@@ -126,9 +126,9 @@ def solutions(path: Path) -> dict[int, list[NotebookNode]]:
     """The code cells of every solution in a notebook of solutions, by the exercise's number."""
     solved: dict[int, list[NotebookNode]] = {}
     for cell in nbformat.read(path, 4).cells:
-        heading = re.match(r"## Exercise (\d+)\b", cell.source)
-        if cell.cell_type == "markdown" and heading:
-            solved[int(heading[1])] = []
+        if cell.cell_type == "markdown":
+            headings = re.findall(r"^## Exercise (\d+)\b", cell.source, re.M)
+            solved |= {int(number): [] for number in headings}
         elif cell.cell_type == "code" and solved:
             solved[max(solved)].append(cell)
     return solved
