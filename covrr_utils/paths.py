@@ -65,6 +65,11 @@ def judges_dir() -> Path:
     return data_dir() / "judges"
 
 
+def embedders_dir() -> Path:
+    """The embedded embedders: checkpoint folders that make vectors and write nothing."""
+    return data_dir() / "embedders"
+
+
 def committed_figures_dir() -> Path:
     """Where the figures of notebooks with their committed parameters go: ``figures/`` of the
     checkout, PDF, PNG and the CSV behind each.

@@ -7,19 +7,20 @@ Weights come from safetensors only, and no code from a checkpoint is run or aske
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, AutoProcessor
 from transformers.utils.hub import cached_file, extract_commit_hash
 from transformers.utils.logging import disable_progress_bar
 
 from covrr_utils import paths
 from covrr_utils.backbones import sizes
 from covrr_utils.backbones.completeness import check_folder, check_kind
+from covrr_utils.backbones.embedding_registry import find_embedder
 from covrr_utils.backbones.placement import Placement, place
 from covrr_utils.backbones.processors import check_match, check_processor
 from covrr_utils.backbones.registry import UnknownBackbone, checkpoint_folder, list_backbones
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from transformers import Qwen3VLForConditionalGeneration, Qwen3VLProcessor
 
 SHOWN_KEYS = 3  # how many weights a message names
+
+HEAD = "lm_head.weight"  # an embedder's checkpoint may hold an output head, which it has no use for
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ def load_checkpoint(
     device_map: str | None = None,
     quantization: str | None = None,
     revision: str | None = None,
+    headless: bool = False,
 ) -> Checkpoint:
     """The checkpoint of that name, checked before anything heavy is read.
 
@@ -71,6 +75,7 @@ def load_checkpoint(
         memory
     quantization : ``8bit`` or ``4bit``, by bitsandbytes, which has to be installed
     revision : branch, tag or commit of a hub model
+    headless : load the model without its output head, as embedders are
 
     Raises
     ------
@@ -83,7 +88,8 @@ def load_checkpoint(
         If an option does not exist, or the device or a package that it needs is missing.
     """
     folder = checkpoint_folder(name)
-    known = None if folder else sizes.find(str(name))
+    find = find_embedder if headless else sizes.find
+    known = None if folder else find(str(name))
     if folder:
         check_folder(folder)
     elif not known and "qwen3-vl-72b" in str(name).lower():
@@ -101,7 +107,7 @@ def load_checkpoint(
         disable_progress_bar()  # a local checkpoint is read at once; downloads keep their bar
     try:
         commit = None if folder else commit_of(source, revision)
-        processor, model = _from_pretrained(source, commit, placement)
+        processor, model = _from_pretrained(source, commit, placement, headless)
     except ImportError as error:
         raise ValueError(
             f"backbone {str(name)!r}: an option needs a package that is not here"
@@ -137,7 +143,7 @@ def commit_of(source: str, revision: str | None) -> str:
 
 
 def _from_pretrained(
-    source: str, commit: str | None, placement: Placement
+    source: str, commit: str | None, placement: Placement, headless: bool
 ) -> tuple[Qwen3VLProcessor, Qwen3VLForConditionalGeneration]:
     """Processor, then model; each is checked before it is used."""
     try:
@@ -150,7 +156,8 @@ def _from_pretrained(
     check_match(_shown(source), config, processor)
     config._attn_implementation = placement.attention  # of every part, whatever the file names
     try:
-        loaded: Any = AutoModelForImageTextToText.from_pretrained(
+        auto: Any = AutoModel if headless else AutoModelForImageTextToText
+        loaded: Any = auto.from_pretrained(
             source,
             config=config,
             revision=commit,
@@ -165,13 +172,14 @@ def _from_pretrained(
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise UnknownBackbone(_unreadable(source, error, "weights")) from error
     model, report = loaded
-    _check_report(source, report)
+    _check_report(source, report, (HEAD,) if headless else ())
     return processor, model
 
 
-def _check_report(source: str, report: Mapping) -> None:
-    """Every weight of the model came from the checkpoint, and every one of the checkpoint went into
-    the model: a weight that is not there would be random. Tied weights need no copy of their own.
+def _check_report(source: str, report: Mapping, spare: Collection[str] = ()) -> None:
+    """Every weight of the model came from the checkpoint, and every one of the checkpoint but the
+    ``spare`` ones went into the model: a weight that is not there would be random. Tied weights
+    need no copy of their own.
     """
     parts = []
     for kind, what in (
@@ -179,7 +187,8 @@ def _check_report(source: str, report: Mapping) -> None:
         ("unexpected_keys", "has besides"),
         ("mismatched_keys", "has in another shape"),
     ):
-        keys = sorted(key if isinstance(key, str) else str(key[0]) for key in report[kind])
+        named = {key if isinstance(key, str) else str(key[0]) for key in report[kind]}
+        keys = sorted(named - set(spare if kind == "unexpected_keys" else ()))
         if keys:
             more = f" and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else ""
             parts.append(f"{what} {', '.join(keys[:SHOWN_KEYS])}{more}")

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from covrr_utils import paths
+from covrr_utils.backbones.embedding_registry import embedders
 
 # the entry of config.json that says what a small checkpoint was taught, and no more
 KNOWS = "knows"
@@ -35,7 +36,7 @@ def judge_models() -> dict[str, Path]:
 
 def embedded_checkpoints() -> dict[str, Path]:
     """Name -> folder of everything embedded that loads like a backbone."""
-    return {**list_backbones(), **judge_models()}
+    return {**list_backbones(), **judge_models(), **embedders()}
 
 
 def checkpoint_folder(name: str | Path) -> Path | None:

@@ -102,7 +102,9 @@ def evaluate_words(run: Run, strategy: str, save: bool = True) -> Result:
     """The strategy's descriptions matched with the gallery's by their words (BM25), in place of
     token states: what do the states add?
     """
-    return run.variant(scorers=["bm25"]).evaluate(strategy, save=save)
+    return run.variant(scorers=["bm25"], weights=(), embedder=None, text_model=None).evaluate(
+        strategy, save=save
+    )
 
 
 def evaluate_reread(run: Run, strategy: str, save: bool = True) -> Result:

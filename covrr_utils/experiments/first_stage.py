@@ -1,5 +1,5 @@
-"""The first stage of a ranking: one scorer, or several fused, compare every query's description
-with every gallery video's.
+"""The first stage of a ranking: one scorer, or several fused, compare every query with every
+gallery video: by their descriptions, or by the vectors of an embedder.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Float64
 
-from covrr_utils.experiments.ranking_group import STATES
+from covrr_utils.experiments.embedding import by_embedder
+from covrr_utils.experiments.ranking_group import EMBEDDER, STATES, TEXT_MODEL
+from covrr_utils.experiments.text_vectors import by_text_model
 from covrr_utils.retrieval.fusion import ABSENT, GATED, MIN_MAX, fuse, gated_residual, scaled
 from covrr_utils.retrieval.scores import Scores, by_cosine
 from covrr_utils.retrieval.words import WORD_SCORERS, WordQuery
@@ -26,6 +28,10 @@ def first_stage(run: Run, strategy: str, pooling: str, scheme: str, source: str)
     for scorer in config.scorers:
         if scorer in WORD_SCORERS:
             lists.append(by_words(run, strategy, scorer))
+        elif scorer == EMBEDDER:
+            lists.append(by_embedder(run, strategy))
+        elif scorer == TEXT_MODEL:
+            lists.append(by_text_model(run, strategy))
         else:
             embedding = config.embedding if scorer == STATES else scorer
             queries = run.embedded(run.queries(strategy), embedding, strategy)

@@ -16,6 +16,7 @@ from covrr_utils.backbones.registry import embedded_checkpoints
 from covrr_utils.benchmarks.benchmark import Benchmark, load_benchmark
 from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.jobs import Job
+from covrr_utils.experiments.ranking_group import MODELS
 from covrr_utils.experiments.workbook import code_cells, own_parameters
 from covrr_utils.files import FileError, content_hash, digest, reason
 from covrr_utils.video.clips import ClipError
@@ -35,6 +36,7 @@ def identity(job: Job) -> str:
     config = RunConfig.from_parameters(job.parameters, (*parameters_of_notebook, "BACKBONES"))
     backbones = job.parameters.get("BACKBONES") or [config.backbone]
     assert isinstance(backbones, Sequence)
+    beside = {name: getattr(config, name) for name in MODELS.values()}
     return digest(
         {
             "parameters": dict(job.parameters),
@@ -46,6 +48,7 @@ def identity(job: Job) -> str:
             "backbones": {str(name): _backbone(str(name), config.revision) for name in backbones},
             "reranker": config.rerank_model and _backbone(config.rerank_model, None),
         }
+        | {name: _backbone(model, None) for name, model in beside.items() if model}
     )
 
 

@@ -54,6 +54,18 @@ def pair_key(
     }
 
 
+def vector_key(config: RunConfig, identity: Identity, prompt: str) -> Key:
+    """The key of an embedder's vectors of inputs that were put into ``prompt``."""
+    key: Key = {
+        "prompts": prompt,
+        "weights": identity.weights_hash,
+        "dtype": identity.dtype,
+        "processing": identity.processing,
+        "sampling": identity.sampling,
+    }
+    return key if config.attention is None else key | {"attention": config.attention}
+
+
 def given_key(config: RunConfig, identity: Identity, generation: Generation) -> Key:
     """The key of descriptions after the edit whose traces come from elsewhere."""
     prompt_texts = prompts.after_trace("E", "R", config.prompt_style)

@@ -52,28 +52,14 @@ class Model:
         self._backbone = backbone
         self._noticed = backbone is not None
         self.serving = Serving(config) if server_of(config.engine) else None
+        self.companions: dict[str, Model] = {}  # models that the same runs ask beside it
 
     @property
     def backbone(self) -> Backbone:
         """The frozen model, loaded when first asked for."""
         if self._backbone is None:
-            from covrr_utils.backbones.backbone import Backbone
-
             self._notice()
-            config = self.config
-            self._backbone = Backbone.load(
-                config.backbone,
-                config.device,
-                config.dtype,
-                config.batch_size,
-                attention=config.attention,
-                device_map=config.device_map,
-                quantization=config.quantization,
-                revision=config.revision,
-                fps=config.fps,
-                num_frames=config.num_frames,
-                video_pixels=config.video_pixels,
-            )
+            self._backbone = self._load()
         return self._backbone
 
     def lanes(self) -> list[Lane]:
@@ -92,6 +78,24 @@ class Model:
             return [batch(self.serving.writer(self.backbone, path_of))]
         return [lane.inside(batch(lane.backbone)) for lane in self.lanes()]
 
+    def _load(self) -> Backbone:
+        from covrr_utils.backbones.backbone import Backbone
+
+        config = self.config
+        return Backbone.load(
+            config.backbone,
+            config.device,
+            config.dtype,
+            config.batch_size,
+            attention=config.attention,
+            device_map=config.device_map,
+            quantization=config.quantization,
+            revision=config.revision,
+            fps=config.fps,
+            num_frames=config.num_frames,
+            video_pixels=config.video_pixels,
+        )
+
     @property
     def identity(self) -> Identity:
         """All of the model that decides what it writes. A model that was loaded in these runs
@@ -106,8 +110,12 @@ class Model:
         return 0 if self._backbone is None else self._backbone.generated_tokens
 
     def release(self) -> None:
-        """Let go of the model and its memory; it is loaded again when needed."""
+        """Let go of the model, its companions and their memory; they are loaded again when
+        needed.
+        """
         self._backbone = None
+        for companion in self.companions.values():
+            companion.release()
         gc.collect()
         if torch := sys.modules.get("torch"):
             torch.cuda.empty_cache()
@@ -146,8 +154,13 @@ class Model:
                 "libraries": [version(name) for name in LIBRARIES],
                 "code": [content_hash(file) for file in code],
             }
+            | self._more()
         )
         return paths.runs_dir() / "store" / "backbones" / f"{key}.json"
+
+    def _more(self) -> dict[str, object]:
+        """What else an identity depends on."""
+        return {}
 
     def _notice(self) -> None:
         """Say once what has to be said before any number of this model on these videos."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from covrr_utils import paths
+from covrr_utils.backbones.embedding_registry import embedders
 from covrr_utils.backbones.registry import embedded_checkpoints
 from covrr_utils.backbones.sizes import find
 from covrr_utils.benchmarks.galleries import CANDIDATES, protocol
@@ -90,6 +91,10 @@ def outside_files(config: RunConfig) -> dict[str, object]:
         files["checkpoint"] = str(checkpoint)
     if (server := server_of(config.engine)) is not None:
         files["server"] = server
+    if config.embedder is not None and config.embedder not in embedders():
+        files["embedder"] = config.embedder
+    if config.text_model is not None:
+        files["text_model"] = config.text_model
     return files
 
 

@@ -4,19 +4,23 @@ look at the first candidates of the ranking.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from covrr_utils.experiments.options import Each, Number, OneOf, Options, Text, WholeOr
-from covrr_utils.experiments.written_paths import checkpoint_from_here
+from covrr_utils.backbones.embedding_registry import embedders, source_of
+from covrr_utils.experiments.options import Each, Number, OneOf, Options, Text, Whole, WholeOr
+from covrr_utils.experiments.written_paths import checkpoint_from_here, from_here
 from covrr_utils.retrieval.fusion import GATED, MIN_MAX, SCALES
 from covrr_utils.retrieval.pooling import ALONE, CONTEXT
 from covrr_utils.retrieval.words import WORD_SCORERS
 
-STATES = "states"
+STATES, EMBEDDER, TEXT_MODEL = "states", "embedder", "text-model"
 
-SCORERS = (STATES, CONTEXT, ALONE, *WORD_SCORERS)
+MODELS = {EMBEDDER: "embedder", TEXT_MODEL: "text_model"}  # scorers that ask a model of their own
+
+SCORERS = (STATES, CONTEXT, ALONE, *WORD_SCORERS, *MODELS)
 
 LIKELIHOOD, YES_NO = "likelihood", "yes-no"
 
@@ -30,6 +34,8 @@ RERANK_INPUTS = (DESCRIPTION, EDIT, WITH_SOURCE, WITH_TRACE)
 
 FUSIONS = (*SCALES, GATED)
 
+EMBEDDER_QUERIES = (WITH_SOURCE, DESCRIPTION, WITH_TRACE)
+
 ADAPTIVE = "adaptive"
 
 
@@ -42,8 +48,9 @@ class RankingOptions(Options):
     ] = Field(
         (STATES,),
         description="what compares descriptions: their pooled states (as 'embedding' says, or"
-        " 'context' and 'alone' side by side), their words by bm25 or tfidf; give it once for each,"
-        " several are fused (default: states)",
+        " 'context' and 'alone' side by side), their words by bm25 or tfidf; or an embedder, which"
+        " reads the gallery's videos by itself, or a text-model, which reads the descriptions; give"
+        " it once for each, several are fused (default: states)",
     )
     weights: Annotated[tuple[float, ...], BeforeValidator(Each(kind=Number(), noun="weight"))] = (
         Field((), description="weight of each scorer when they are fused (default: all the same)")
@@ -58,6 +65,29 @@ class RankingOptions(Options):
         1.0,
         description="for bm25 and tfidf: how much words of the query's description count that stand"
         " in the edit too",
+    )
+    embedder: Annotated[str | None, BeforeValidator(Text(optional=True))] = Field(
+        None,
+        description="for the scorer embedder: a published name (qwen3-vl-embedding-2b), the folder"
+        " of a checkpoint in that format, or a hub id",
+    )
+    embedder_query: Annotated[str, BeforeValidator(OneOf(names=EMBEDDER_QUERIES))] = Field(
+        WITH_SOURCE,
+        description="what of a query the embedder reads: the reference video and the edit, the"
+        " text of the description, or the video, the edit and the trace",
+    )
+    embedder_dims: Annotated[int | None, BeforeValidator(Whole(optional=True))] = Field(
+        None, description="only the first N entries of the embedder's vectors (default: all)"
+    )
+    embedder_instruction: Annotated[str | None, BeforeValidator(Text(optional=True))] = Field(
+        None, description="what the embedder is told before a query (default: the published text)"
+    )
+    text_model: Annotated[str | None, BeforeValidator(Text(optional=True, stands_for="DIR"))] = (
+        Field(
+            None,
+            description="for the scorer text-model: the folder of a checkpoint that"
+            " sentence-transformers loads",
+        )
     )
     rerank: Annotated[str | None, BeforeValidator(OneOf(names=RERANKERS, optional=True))] = Field(
         None,
@@ -89,6 +119,32 @@ class RankingOptions(Options):
     def _rerank_model_from_here(cls, rerank_model: str | None) -> str | None:
         return rerank_model and checkpoint_from_here(rerank_model)
 
+    @field_validator("embedder")
+    @classmethod
+    def _embedder_from_here(cls, embedder: str | None) -> str | None:
+        if embedder is None or embedder in embedders():
+            return embedder
+        folder = from_here(embedder)
+        return folder if Path(folder).is_dir() else source_of(embedder)
+
+    @field_validator("text_model")
+    @classmethod
+    def _text_model_from_here(cls, text_model: str | None) -> str | None:
+        return None if text_model is None else from_here(text_model)
+
+    @model_validator(mode="after")
+    def _each_model_and_its_scorer(self) -> Self:
+        for scorer, option in MODELS.items():
+            model = getattr(self, option)
+            if scorer in self.scorers and model is None:
+                raise ValueError(f"the scorer {scorer!r} needs a model: give the option {option}")
+            if scorer not in self.scorers and model is not None:
+                raise ValueError(
+                    f"{option} {model!r} is asked by the scorer {scorer!r} alone; name that among"
+                    f" the scorers, which are: {', '.join(self.scorers)}"
+                )
+        return self
+
     @model_validator(mode="after")
     def _one_weight_for_each(self) -> Self:
         if self.weights and len(self.weights) != len(self.scorers):
@@ -114,8 +170,8 @@ class RankingOptions(Options):
 
 
 def of_states(scorers: tuple[str, ...]) -> bool:
-    """Whether one of these scorers compares pooled states, and not words alone."""
-    return any(scorer not in WORD_SCORERS for scorer in scorers)
+    """Whether one of these scorers compares the pooled states of descriptions."""
+    return any(scorer not in (*WORD_SCORERS, *MODELS) for scorer in scorers)
 
 
 RANKING = tuple(RankingOptions.model_fields)

@@ -131,11 +131,16 @@ def new_model(
 
 class Prefix:
     """What every prompt begins with: the video, its ids and positions taken from the processor
-    itself, and then the words of ``head``.
+    itself, and then the words of ``head``; where ``system`` says something, that turn stands before
+    it all.
     """
 
     def __init__(
-        self, model: Qwen3VLForConditionalGeneration, processor: Qwen3VLProcessor, head: str = ""
+        self,
+        model: Qwen3VLForConditionalGeneration,
+        processor: Qwen3VLProcessor,
+        head: str = "",
+        system: str = "",
     ) -> None:
         frames = np.zeros((len(FRAME_INDICES), SIZE, SIZE, 3), np.uint8)
         metadata = VideoMetadata(
@@ -147,10 +152,9 @@ class Prefix:
             video_backend="decord",
             frames_indices=FRAME_INDICES.tolist(),
         )
-        turn: list[dict[str, Any]] = [
-            {"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "."}]}
-        ]
-        text = processor.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+        turns: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
+        turns += [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "."}]}]
+        text = processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
         inputs = processor(
             text=[text],
             videos=[frames],
@@ -240,21 +244,38 @@ def answer_loss(
     """Mean cross-entropy of the answers' tokens (end-of-turn included) over all questions of the
     batch.
     """
-    ids, offset, labels = (batch[key].to(model.device) for key in ("ids", "offset", "labels"))
-    positions = (prefix.next + offset)[None].repeat(3, 1, 1)
-    positions[:, :, : len(prefix.ids)] = prefix.positions[:, None].to(model.device)
-    embeds = model.get_input_embeddings()(ids)
-    where = ids == model.config.video_token_id
-    embeds = embeds.masked_scatter(where[..., None], visual.tokens.to(embeds.dtype))
-    states = model.model.language_model(
-        inputs_embeds=embeds,
-        position_ids=positions,
-        visual_pos_masks=where,
-        use_cache=False,
-        spans=batch["spans"].tolist(),
-        deepstack_visual_embeds=visual.deepstack,
-    ).last_hidden_state
+    labels = batch["labels"].to(model.device)
+    states = states_of(model, prefix, batch, visual)
     answers = labels != -100
     return torch.nn.functional.cross_entropy(
         model.lm_head(states[answers]).float(), labels[answers]
     )
+
+
+def states_of(
+    model: Qwen3VLForConditionalGeneration,
+    prefix: Prefix | None,
+    batch: dict[str, torch.Tensor],
+    visual: Visual | None = None,
+) -> torch.Tensor:
+    """The final states (B, S, D) of what `covrr_utils.mini.stream.layout` laid out: behind videos,
+    whose ``prefix`` and ``visual`` are given, or behind a plain text.
+    """
+    ids, offset = (batch[key].to(model.device) for key in ("ids", "offset"))
+    spans = batch["spans"].tolist()
+    positions = offset[None].repeat(3, 1, 1)
+    positions += spans[0] if prefix is None else prefix.next
+    positions[:, :, : spans[0]] = (
+        torch.arange(spans[0], device=model.device)
+        if prefix is None
+        else prefix.positions[:, None].to(model.device)
+    )
+    embeds = model.get_input_embeddings()(ids)
+    seen: dict[str, Any] = {}
+    if visual is not None:
+        where = ids == model.config.video_token_id
+        embeds = embeds.masked_scatter(where[..., None], visual.tokens.to(embeds.dtype))
+        seen = {"visual_pos_masks": where, "deepstack_visual_embeds": visual.deepstack}
+    return model.model.language_model(
+        inputs_embeds=embeds, position_ids=positions, use_cache=False, spans=spans, **seen
+    ).last_hidden_state

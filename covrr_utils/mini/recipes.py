@@ -1,5 +1,5 @@
-"""The recipes of the mini backbones and of the mini judge: their sizes, and their training stage by
-stage.
+"""The recipes of the mini backbones, of the mini judge and of the mini embedder: their sizes, and
+their training stage by stage.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ HEADS_WEIGHT = 0.3  # of the attribute heads' loss beside that of the answers
 @dataclass(frozen=True)
 class Stage:
     """Part of a training: ``steps`` batches of ``batch`` clips. Task ``text`` asks questions,
-    ``vision`` trains the vision tower alone, ``judge`` asks for judgements of traces.
+    ``vision`` trains the vision tower alone, ``judge`` asks for judgements of traces, ``embed``
+    contrasts vectors.
 
     ``rate`` is the peak learning rate, ``vision_rate`` the share of it that the vision tower gets;
     at 0 it is frozen, and so are its heads.
@@ -68,3 +69,9 @@ JUDGING = tuple(
 )
 
 JUDGE_RECIPES = {"mini-judge": replace(RECIPES["mini-3m"], stages=JUDGING, beginning="mini-3m")}
+
+EMBEDDING = (Stage("embed", 700, batch=12, rate=2e-3, vision_rate=0.0),)
+
+EMBEDDER_RECIPES = {
+    "mini-embedder": replace(RECIPES["mini-1m"], stages=EMBEDDING, beginning="mini-1m")
+}

@@ -1,9 +1,10 @@
-"""Trains a mini backbone from nothing: ``python -m covrr_utils.mini.train mini-3m``; or the mini
-judge from a backbone: ``mini-judge``.
+"""Trains a mini backbone from nothing: ``python -m covrr_utils.mini.train mini-3m``; or, from a
+backbone, the mini judge (``mini-judge``) or the mini embedder (``mini-embedder``).
 
 The model is a `Qwen3VLForConditionalGeneration` of a few million parameters. It never sees a
-triplet as a retrieval problem and no contrastive loss: it learns to write what the method's own
-prompts ask for, on freshly rendered clips of the mini world. Training can be interrupted at any
+triplet as a retrieval problem and no contrastive loss (but for the mini embedder, which learns by
+nothing else): it learns to write what the method's own prompts ask for, on freshly rendered clips
+of the mini world. Training can be interrupted at any
 time and resumes from its last state.
 """
 
@@ -20,15 +21,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 from tqdm import tqdm
-from transformers import Qwen3VLForConditionalGeneration, Qwen3VLProcessor
+from transformers import Qwen3VLForConditionalGeneration, Qwen3VLProcessor, Qwen3VLVideoProcessor
 
 from covrr_utils import paths
 from covrr_utils.backbones.checkpoints import load_checkpoint
+from covrr_utils.backbones.embedding_registry import published_instruction
 from covrr_utils.files import write_atomically
 from covrr_utils.judging.rubric import HEAD
 from covrr_utils.mini.attention import QUESTIONS, fast_vision
+from covrr_utils.mini.contrast import ContrastStream, ContrastTrainee, contrast_loss
 from covrr_utils.mini.model import VOCABULARY, Prefix, Trainee, loss_of, new_model
-from covrr_utils.mini.recipes import JUDGE_RECIPES, RECIPES, Recipe
+from covrr_utils.mini.recipes import EMBEDDER_RECIPES, JUDGE_RECIPES, RECIPES, Recipe
 from covrr_utils.mini.render import SIZE
 from covrr_utils.mini.stream import FRAME_INDICES, MODEL_FPS, Stream, corpus
 from covrr_utils.mini.tokenizer import build_processor, build_tokenizer
@@ -118,6 +121,18 @@ def begin(recipe: Recipe) -> tuple[Qwen3VLForConditionalGeneration, Qwen3VLProce
     )
 
 
+def batch_loss(
+    trainee: Trainee,
+    prefix: Prefix,
+    video_processor: Qwen3VLVideoProcessor,
+    batch: dict[str, torch.Tensor],
+) -> torch.Tensor:
+    """The loss of one batch of the stream, whatever its task."""
+    if isinstance(trainee, ContrastTrainee):
+        return contrast_loss(trainee, prefix, video_processor, batch)
+    return loss_of(trainee, prefix, video_processor, batch)
+
+
 def train(
     name: str,
     recipe: Recipe,
@@ -137,14 +152,21 @@ def train(
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model, processor = begin(recipe)
-    judges = any(stage.task == "judge" for stage in recipe.stages)
-    trainee, prefix = Trainee(model).to(device), Prefix(model, processor, HEAD if judges else "")
+    tasks = {stage.task for stage in recipe.stages}
+    trainee = (ContrastTrainee if "embed" in tasks else Trainee)(model).to(device)
+    prefix = Prefix(
+        model,
+        processor,
+        head=HEAD if "judge" in tasks else "",
+        system=published_instruction() if "embed" in tasks else "",
+    )
+    practice = ContrastStream if "embed" in tasks else Stream
     model.train()
     model.model.language_model.set_attn_implementation(QUESTIONS)
     groups = parameter_groups(trainee)
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), foreach=True)
     start = load_state(work, trainee, optimizer)
-    batches = Stream(recipe, processor.tokenizer, prefix.ids, start)
+    batches = practice(recipe, processor.tokenizer, prefix.ids, start)
     stream = DataLoader(
         batches, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None
     )
@@ -154,7 +176,7 @@ def train(
         flush=True,
     )
     work.mkdir(parents=True, exist_ok=True)
-    if compiled:
+    if compiled and "embed" not in tasks:  # its shapes change from step to step
         for layer in [*model.model.language_model.layers, *model.model.visual.blocks]:
             layer.forward = torch.compile(layer.forward)
     begun, running = time.time() - resume_log(work / "log.jsonl", start), None
@@ -169,8 +191,8 @@ def train(
                 group["lr"] = learning_rate(recipe, step) * (
                     recipe.stage(step)[0].vision_rate if group["vision"] else 1.0
                 )
-            with torch.autocast(device, torch.bfloat16):
-                loss = loss_of(trainee, prefix, processor.video_processor, batch)
+            with torch.autocast(device, torch.bfloat16, enabled="embed" not in tasks):
+                loss = batch_loss(trainee, prefix, processor.video_processor, batch)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(trainee.parameters(), 1.0)
@@ -197,7 +219,8 @@ def train(
             if (step + 1) % save_every == 0:
                 save_state(work, trainee, optimizer, step + 1)
     model.model.language_model.set_attn_implementation("sdpa")
-    model.eval().to(torch.bfloat16).save_pretrained(out)
+    model.eval().to(torch.bfloat16)
+    (model.model if "embed" in tasks else model).save_pretrained(out)
     processor.save_pretrained(out)
 
 
@@ -205,28 +228,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m covrr_utils.mini.train", description=__doc__.splitlines()[0]
     )
-    parser.add_argument(
-        "name", choices=[*RECIPES, *JUDGE_RECIPES], help="which backbone or judge to train"
-    )
+    folders = {
+        **dict.fromkeys(RECIPES, paths.backbones_dir),
+        **dict.fromkeys(JUDGE_RECIPES, paths.judges_dir),
+        **dict.fromkeys(EMBEDDER_RECIPES, paths.embedders_dir),
+    }
+    parser.add_argument("name", choices=folders, help="which model to train")
     parser.add_argument(
         "--work", type=Path, help="folder for the resumable state (default: runs/training/NAME)"
     )
     parser.add_argument(
         "--out",
         type=Path,
-        help=(
-            "checkpoint folder to write (default: data/backbones/NAME, for a judge"
-            " data/judges/NAME)"
-        ),
+        help="checkpoint folder to write (default: NAME in data/backbones, data/judges or"
+        " data/embedders)",
     )
     arguments = parser.parse_args()
     train(
         arguments.name,
-        {**RECIPES, **JUDGE_RECIPES}[arguments.name],
+        {**RECIPES, **JUDGE_RECIPES, **EMBEDDER_RECIPES}[arguments.name],
         arguments.work or paths.runs_dir() / "training" / arguments.name,
-        arguments.out
-        or (paths.judges_dir() if arguments.name in JUDGE_RECIPES else paths.backbones_dir())
-        / arguments.name,
+        arguments.out or folders[arguments.name]() / arguments.name,
     )
 
 
