@@ -11,7 +11,7 @@ SCRIPTS = {
     "describe": "--clips 2 --rounds 1 --threads 1 --tokens 3 --dtypes float32",
     "strategies": "--sizes tiny --queries 1 --rounds 1 --tokens 2",
     "growth": "--clips 1 2 --galleries 20 40 --width 8 --queries 3 --tokens 2 --rounds 1",
-    "ranking": "--gallery 300 --width 16 --queries 5 --checked 3",
+    "ranking": "--galleries 200 300 --width 16 --queries 5 --checked 3 --rounds 1",
     "startup": "--rounds 1 --ways python",
     "gpu": "--size tiny --batches 2 --tokens 2 --frames 2 --side 64 --product 32 --device cpu",
 }
@@ -19,7 +19,7 @@ TABLES = {
     "describe": "2 of 2 texts equal",
     "strategies": "two_stage / single_stage, processor:",
     "growth": "videos ranked for 3 queries",
-    "ranking": "memory at most",
+    "ranking": "memory beside the map",
     "startup": "x python, wall",
     "gpu": "of the bandwidth",
 }

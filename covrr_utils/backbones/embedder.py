@@ -93,8 +93,9 @@ class Embedder:
         attention: str | None = None,
         revision: str | None = None,
     ) -> Embedder:
-        """Load a published embedder (``qwen3-vl-embedding-2b``), one that is embedded in the
-        workbook, a checkpoint folder or a hub id; errors are those of `load_checkpoint`.
+        """Load an embedded embedder (``mini-embedder``), a published one
+        (``qwen3-vl-embedding-2b``), a checkpoint folder or a hub id; errors are those of
+        `load_checkpoint`.
 
         The published ones, and folders that bear their names, get the published budget. Any other
         checkpoint is taken at its processor's word.

@@ -29,6 +29,8 @@ LEAVES = (
     *("embedding", *RANKING),
 )
 
+SEARCHING = tuple(name for name in LEAVES if not name.startswith("rerank"))
+
 EXCERPT = 60  # characters of a description that the table shows
 
 
@@ -184,16 +186,18 @@ def _told(answer: Answer) -> list[str]:
     lines.append(f"looked for: {answer.text}\n")
     rows = [
         {"rank": hit.rank}
+        | ({} if answer.reranking is None else {"before": hit.before})
         | {name: f"{score:.4f}" for name, score in hit.parts.items()}
         | {"video": hit.video, "description": _excerpt(hit.text)}
         for hit in answer.hits
     ]
     if rows:
         lines.append(text_table(rows, list(rows[0]), terminal_width()))
+    again = "" if answer.reranking is None else f", reranked by {answer.reranking['reranker']}"
     left = f", {', '.join(answer.left_out)} left out" if answer.left_out else ""
     return [
         *lines,
-        f"\nbest of {answer.videos:,} videos by {answer.by}{left}; {answer.seconds:.2f} s",
+        f"\nbest of {answer.videos:,} videos by {answer.by}{again}{left}; {answer.seconds:.2f} s",
     ]
 
 
@@ -219,9 +223,11 @@ def _answered(answer: Answer, folder: VideoFolder, request: Request) -> dict[str
         "videos": answer.videos,
         "left_out": list(answer.left_out),
         "seconds": answer.seconds,
+        "reranking": answer.reranking and dict(answer.reranking),
         "hits": [
             {
                 "rank": hit.rank,
+                "before": hit.before,
                 "video": hit.video,
                 "path": str(hit.path),
                 "score": hit.score,
@@ -266,5 +272,5 @@ INDEXING = (
 
 COMMANDS = {
     "index": Command(index, IndexOptions, leaves=LEAVES, positional="folder"),
-    "search": Command(search, SearchOptions, leaves=LEAVES, positional="folder"),
+    "search": Command(search, SearchOptions, leaves=SEARCHING, positional="folder"),
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Self
 
+from covrr_utils.experiments.cluster_group import ClusterOptions
 from covrr_utils.experiments.engines import EngineOptions
 from covrr_utils.experiments.groups import (
     BackboneOptions,
@@ -31,6 +32,7 @@ class RunConfig(  # pydantic lists the fields of the last base first
     RetrievalOptions,
     ReasoningOptions,
     PromptOptions,
+    ClusterOptions,
     EngineOptions,
     BackboneOptions,
     DataOptions,

@@ -12,12 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from tqdm import tqdm
-
 from covrr_utils import paths
-from covrr_utils.backbones.description import Failure, Outcomes, Record
+from covrr_utils.backbones.description import Failure, Outcomes
 from covrr_utils.backbones.generation import Generation
 from covrr_utils.benchmarks.benchmark import Benchmark, load_benchmark
+from covrr_utils.experiments.computing import BatchOf, compute_missing, read_missing
 from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.engines import LOCAL
 from covrr_utils.experiments.keys import (
@@ -28,16 +27,17 @@ from covrr_utils.experiments.keys import (
     query_text,
     reading_key,
     stored_name,
+    text_name,
     video_key,
 )
 from covrr_utils.experiments.model import Model
 from covrr_utils.experiments.serving import keeps_states
 from covrr_utils.experiments.stored import Described, DescribedQuery, Stored
+from covrr_utils.experiments.workers import Unread
 from covrr_utils.files import digest
 from covrr_utils.reasoning import strategies
 from covrr_utils.reasoning.batch import Ask, QueryBatch, VideoBatch, WithTraces
 from covrr_utils.reasoning.settings import Settings
-from covrr_utils.store.batches import Compute, fill, keep
 from covrr_utils.store.collection import Store
 from covrr_utils.store.prefetch import Work
 from covrr_utils.store.records import StoredRecord
@@ -48,7 +48,6 @@ from covrr_utils.video.versions import frames_hash
 if TYPE_CHECKING:
     from covrr_utils.backbones.backbone import Backbone
     from covrr_utils.backbones.identity import Identity
-    from covrr_utils.backbones.writer import Writer
 
 D = TypeVar("D", bound=Described)
 
@@ -89,6 +88,10 @@ class Descriptions:
             self._others[name] = Model(config, self.benchmark.kind)
         return self._others[name]
 
+    def forget(self) -> None:
+        """Let go of what was described, which the store has, and of all models but the backbone."""
+        self._gallery, self._queries, self._given, self._others = None, {}, {}, {}
+
     def variant(self, config: RunConfig) -> Descriptions:
         """The same gallery by the same model, with the query settings of ``config``; a `ValueError`
         where a server's texts are kept without the token states that ``config`` compares.
@@ -119,7 +122,7 @@ class Descriptions:
         names = self._names(videos)
         work = [Work(video, names[video], video) for video in videos]
         return self._filled(
-            "gallery", key, work, lambda model: VideoBatch(model, self._settings), desc, Described
+            "gallery", key, work, lambda d, model: VideoBatch(model, d._settings), desc, Described
         )
 
     def queries(self, strategy: str) -> Outcomes[DescribedQuery]:
@@ -181,24 +184,11 @@ class Descriptions:
         """Texts (by id) as the model reads each by itself. Equal texts are read once."""
         key = reading_key(self.config, self.identity, self.generation)
         collection = self.store.collection("readings", key)
-        names = {id_: digest({"text": text}) for id_, text in texts.items()}
+        names = {id_: text_name(text) for id_, text in texts.items()}
         lacking = set(collection.missing(names.values()))
-        missing = list(
-            {names[id_]: text for id_, text in texts.items() if names[id_] in lacking}.items()
-        )
-        lost: dict[str, Failure] = {}
-        size = self.config.batch_size
-        for start in tqdm(
-            range(0, len(missing), size), desc=desc, disable=not missing, mininterval=1
-        ):
-            batch = missing[start : start + size]
-            readings = self.backbone.read([text for _, text in batch])
-            records = [
-                Record(name, reading) for (name, _), reading in zip(batch, readings, strict=True)
-            ]
-            failed = keep(collection, records, {name: name for name, _ in batch})
-            lost |= {failure.id: failure for failure in failed}
-        return Stored(collection, names, lost, Described)
+        unread = {names[id_]: text for id_, text in texts.items() if names[id_] in lacking}
+        read_missing(self, collection, [Unread(name, text) for name, text in unread.items()], desc)
+        return Stored(collection, names, collection.failures(), Described)
 
     def alone(self, described: Outcomes[D], desc: str) -> Outcomes[Described]:
         """The texts of these descriptions as the model reads each by itself: no video, no edit, no
@@ -253,7 +243,7 @@ class Descriptions:
             "queries",
             key,
             work,
-            lambda model: QueryBatch(model, self._settings, triplets, ask),
+            lambda d, model: QueryBatch(model, d._settings, triplets, ask),
             desc,
             DescribedQuery,
         )
@@ -273,19 +263,17 @@ class Descriptions:
         kind: str,
         key: Mapping[str, object],
         work: Sequence[Work],
-        batch: Callable[[Writer], Compute],
+        batch: BatchOf,
         desc: str,
         typed: Callable[[StoredRecord], D],
     ) -> Outcomes[D]:
         """What the store holds for ``work`` once it was computed, batch by batch, where it was
-        missing: by what ``batch`` makes of what writes. Only then is the model asked for.
+        missing: by what ``batch`` makes of the descriptions and the writer of the process that
+        computes. Only then is the model asked for.
         """
         collection = self.store.collection(kind, key)
         if collection.missing(item.stored for item in work):
-            config, path_of = self.config, self.benchmark.video_path
-            size = config.in_flight if self.model.serving else config.batch_size
-            computes = self.model.computes(batch, path_of)
-            fill(collection, work, path_of, self.backbone.sampling, computes, size, desc)
+            compute_missing(self, collection, work, batch, desc)
         names = {item.id: item.stored for item in work}
         return Stored(collection, names, collection.failures(), typed)
 

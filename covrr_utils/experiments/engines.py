@@ -6,6 +6,7 @@ Nothing here needs torch, Ray or a server.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -13,6 +14,11 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from covrr_utils.backbones.addresses import shown_address
 from covrr_utils.experiments.options import Number, OneOf, Options, Whole
+
+NO_RAY = (
+    "the engine 'ray' needs the extra 'cluster': pip install 'covrr-workbook[cluster]', in all"
+    " processes of the cluster"
+)
 
 LOCAL, RAY = ENGINES = ("local", "ray")
 
@@ -76,8 +82,6 @@ class EngineOptions(Options):
     @field_validator("engine")
     @classmethod
     def _available(cls, engine: str) -> str:
-        if engine == RAY:
-            raise ValueError(
-                "the engine 'ray' needs the extra 'cluster': pip install 'covrr-workbook[cluster]'"
-            )
+        if engine == RAY and find_spec("ray") is None:
+            raise ValueError(NO_RAY)
         return engine

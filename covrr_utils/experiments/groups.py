@@ -17,6 +17,7 @@ from covrr_utils.backbones.grammar import FORMS, check_form
 from covrr_utils.backbones.sizes import ATTENTIONS, DTYPES, QUANTIZATIONS
 from covrr_utils.benchmarks.galleries import CANDIDATES, CONVENTIONS, PER_SECTION, REFERENCE
 from covrr_utils.benchmarks.labels import LAYOUTS
+from covrr_utils.experiments.cluster_group import ClusterOptions
 from covrr_utils.experiments.engines import EngineOptions
 from covrr_utils.experiments.options import Each, Number, OneOf, Options, Text, Whole
 from covrr_utils.experiments.ranking_group import RankingOptions
@@ -254,6 +255,7 @@ GROUPS = (
     DataOptions,
     BackboneOptions,
     EngineOptions,
+    ClusterOptions,
     PromptOptions,
     ReasoningOptions,
     RetrievalOptions,

@@ -21,11 +21,13 @@ from covrr_utils.benchmarks.benchmark import Triplet
 from covrr_utils.benchmarks.filenames import stem_of
 from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.descriptions import Descriptions
+from covrr_utils.experiments.folder_words import FolderWords, folder_words
 from covrr_utils.experiments.folders import Changes, FolderGallery, VideoFolder
-from covrr_utils.experiments.keys import content_name, stored_name, video_key
+from covrr_utils.experiments.keys import content_name, reading_key, stored_name, video_key
 from covrr_utils.experiments.places import backbone_label
 from covrr_utils.experiments.run import Run
 from covrr_utils.experiments.stored import Described, Stored
+from covrr_utils.files import digest
 from covrr_utils.video.clips import ClipError, Sampling
 from covrr_utils.video.decoder import read_clip
 
@@ -89,25 +91,52 @@ class FolderDescriptions(Descriptions):
 
     def stored(self) -> Outcomes[Described]:
         """The descriptions of those videos that were described before, and the failures that are
-        recorded; nothing is computed, and a video of which nothing is known is in neither.
+        recorded; nothing is computed, and a video of which nothing is known is in neither. Whether
+        a description is intact shows when it is read.
         """
         collection = self.store.collection(
             "gallery", video_key(self.config, self.identity, self.generation)
         )
         names, failures = self._names(self.benchmark.gallery), collection.failures()
-        lacking = set(collection.missing(names.values())) - set(failures)
-        known = {video: name for video, name in names.items() if name not in lacking}
+        known = {
+            video: name for video, name in names.items() if name in collection or name in failures
+        }
         return Stored(collection, known, failures, Described)
+
+    def words(self) -> FolderWords:
+        """The words of the descriptions, as they are kept with the folder."""
+        key = digest(video_key(self.config, self.identity, self.generation))
+        return folder_words(self.folder.place / f"words-{key}.npz", self.gallery())
+
+    def read_alone(self, words: FolderWords) -> Outcomes[Described]:
+        """The descriptions as the model reads each alone, by video; ``words``, which are theirs,
+        tell where those lie that were read before.
+        """
+        gallery = self.gallery()
+        key = reading_key(self.config, self.identity, self.generation)
+        collection = self.store.collection("readings", key)
+        names = {video: words.reading(gallery[video].record.stored) for video in gallery}
+        if any(name not in collection for name in names.values()):
+            return self.alone(gallery, READING)
+        read = Stored(collection, names, {}, Described)
+        return Outcomes(read, gallery.failures)
 
     def asking(self, triplet: Triplet, outside: Path | None = None) -> FolderDescriptions:
         """The same gallery with this one query; ``outside``: its reference, if it is not in the
         folder.
         """
         other = copy.copy(self)
-        other.benchmark = replace(self.benchmark, triplets=(triplet,), outside_reference=outside)
+        other.benchmark = replace(
+            self.benchmark, triplets=(triplet,), outside_reference=outside, exclude_reference=False
+        )
         other._queries, other._given = {}, {}
         other._contents = dict(self._contents)
         return other
+
+    def with_query(self, name: str, described: Outcomes) -> FolderDescriptions:
+        """These, with what was ``described`` as the queries of that ``name``."""
+        self._queries[name] = described
+        return self
 
     def content(self, video: str) -> str | None:
         seen = self.folder.seen.get(video)
@@ -143,7 +172,7 @@ def index(folder: VideoFolder, config: RunConfig, backbone: Backbone | None = No
     gallery = descriptions.gallery()
     run = Run(config, descriptions=descriptions)
     run.pooled_gallery(config.pooling, config.scheme, config.source)
-    run.pooled(descriptions.alone(gallery, READING), config.pooling, config.scheme)
+    run.pooled(descriptions.read_alone(descriptions.words()), config.pooling, config.scheme)
     if (label := backbone_label(config.backbone)) not in folder.backbones:
         folder.backbones.append(label)
         folder.save()

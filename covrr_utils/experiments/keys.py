@@ -97,6 +97,11 @@ def stored_name(id_: str, content: str | None, what: str = "") -> str:
     return digest({"id": id_, "content": content, "what": what})
 
 
+def text_name(text: str) -> str:
+    """The name of a text that the model reads by itself."""
+    return digest({"text": text})
+
+
 def content_name(content: str) -> str:
     """The name of a video's description by its content alone, whatever the video is called."""
     return stored_name("", content)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from covrr_utils.backbones.backbone import Backbone
     from covrr_utils.backbones.lanes import Lane
     from covrr_utils.backbones.writer import Writer
+    from covrr_utils.experiments.cluster import Cluster
 
 LIBRARIES = ("torch", "transformers", "tokenizers")
 
@@ -109,10 +110,19 @@ class Model:
         """Tokens that the model has written since it was loaded; 0 where it was not."""
         return 0 if self._backbone is None else self._backbone.generated_tokens
 
+    @cached_property
+    def cluster(self) -> Cluster:
+        """The workers of the engine 'ray', which have loaded this model."""
+        from covrr_utils.experiments.cluster import Cluster
+
+        return Cluster(self.config)
+
     def release(self) -> None:
-        """Let go of the model, its companions and their memory; they are loaded again when
-        needed.
+        """Let go of the model, its companions and their memory, and of the workers that loaded it
+        too; all are there again when needed.
         """
+        if cluster := vars(self).pop("cluster", None):
+            cluster.close()
         self._backbone = None
         for companion in self.companions.values():
             companion.release()

@@ -61,8 +61,9 @@ class Hit:
     Attributes
     ----------
     rank : 1 is the best
+    before : its rank by ``score``; another one than ``rank`` where a reranker looked again
     video, path : its path below the folder, and on this machine
-    score : that by which it is ranked
+    score : that by which it is ranked, in the first stage
     parts : all scores, by name
     text : its description
     pieces : its description in pieces, each with whether it is a word that the query's description
@@ -71,6 +72,7 @@ class Hit:
     """
 
     rank: int
+    before: int
     video: str
     path: Path
     score: float
@@ -92,6 +94,7 @@ class Answer:
     left_out : the reference and its copies in the folder, where they take no part
     seconds : from the question to the answer, the index being loaded; the model too, where
         `FolderSearch.load` was called before
+    reranking : what a second look cost; None where there was none
     """
 
     question: Question
@@ -102,3 +105,4 @@ class Answer:
     videos: int
     left_out: tuple[str, ...]
     seconds: float
+    reranking: Mapping[str, object] | None = None

@@ -9,20 +9,21 @@ the edit and the trace (the paper's way; a text has none). ``words``: BM25 of th
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float64
 
 from covrr_utils import paths
 from covrr_utils.backbones.description import Outcomes
 from covrr_utils.benchmarks.triplets import Triplet
-from covrr_utils.experiments.baselines import by_words
 from covrr_utils.experiments.config import RunConfig
+from covrr_utils.experiments.folder_words import FolderWords
 from covrr_utils.experiments.folders import Changes, VideoFolder
-from covrr_utils.experiments.index import READING, FolderDescriptions
+from covrr_utils.experiments.index import FolderDescriptions
 from covrr_utils.experiments.places import backbone_label
 from covrr_utils.experiments.questions import (
     ALONE,
@@ -36,11 +37,13 @@ from covrr_utils.experiments.questions import (
     Pieces,
     Question,
 )
+from covrr_utils.experiments.reranking import rerank
 from covrr_utils.experiments.run import Run
 from covrr_utils.experiments.stored import DescribedQuery
 from covrr_utils.files import content_hash, reason
 from covrr_utils.retrieval.ranking import top
-from covrr_utils.retrieval.scores import by_cosine
+from covrr_utils.retrieval.scores import Scores
+from covrr_utils.retrieval.vectors import Vectors
 from covrr_utils.traces.matching import stems, words_among
 from covrr_utils.video.access import check_file
 from covrr_utils.video.clips import ClipError
@@ -51,7 +54,7 @@ if TYPE_CHECKING:
 
 QUERY = "query"  # the id of the one query of a search
 
-OF_A_PERSON = "trace of a person"
+OF_A_PERSON, OF_A_TEXT = "trace of a person", "text of a person"
 
 
 class FolderSearch:
@@ -89,18 +92,34 @@ class FolderSearch:
             raise NotIndexed(f"{shown} is indexed by {label}, but not with these settings")
 
     @cached_property
-    def _alone(self) -> Outcomes[np.ndarray]:
+    def _words(self) -> FolderWords:
+        return self.descriptions.words()
+
+    @cached_property
+    def _alone(self) -> Vectors:
         """The vectors of the descriptions as the model reads each alone."""
-        readings = self.descriptions.alone(self.run.gallery(), READING)
-        return self.run.pooled(readings, self.config.pooling, self.config.scheme)
+        readings = self.descriptions.read_alone(self._words)
+        return Vectors.of(self.run.pooled(readings, self.config.pooling, self.config.scheme))
+
+    @cached_property
+    def _context(self) -> Vectors:
+        """The vectors of the descriptions as they came about."""
+        config = self.config
+        return Vectors.of(self.run.pooled_gallery(config.pooling, config.scheme, config.source))
+
+    @cached_property
+    def _stored(self) -> dict[str, str]:
+        """The name under which each video's description is stored."""
+        gallery = self.run.gallery()
+        return {video: gallery[video].record.stored for video in gallery}
 
     def load(self, model: bool = True) -> None:
         """Bring into memory what questions need, so that the seconds of an answer are its own;
         without the ``model``, which a question that was answered before does not need.
         """
-        config = self.config
-        self.run.pooled_gallery(config.pooling, config.scheme, config.source)
-        self._alone  # noqa: B018
+        for vectors in (self._context, self._alone):
+            vectors.lengths  # noqa: B018
+        self._stored  # noqa: B018
         shared().start()
         if model:
             self.run.backbone  # noqa: B018
@@ -122,37 +141,58 @@ class FolderSearch:
             raise ValueError(f"no score {by!r} for this question; known: {', '.join(known)}")
         self.load(model=False)
         begun = time.perf_counter()
-        query = None if question.text is not None else self._described(question)
+        asking, name = self._asking(question)
+        query = asking.queries(name) if question.text is None else None
         text = question.text if query is None else query[QUERY].text
         assert text is not None
         parts = self._scores(text, query, by)
         left_out = () if keep_reference else self._copies(question)
-        videos = list(parts[by])
+        without = set(left_out)
+        videos = [video for video in parts[by] if video not in without]
         scores = np.array([parts[by][video] for video in videos])
-        excluded = [place for place, video in enumerate(videos) if video in set(left_out)]
+        before = {place: rank for rank, place in enumerate(top(scores, len(scores)).tolist(), 1)}
+        reranking = None
+        if self.config.rerank is not None:
+            scores, reranking = self._second_look(asking, name, videos, scores)
         hits = tuple(
-            self._hit(rank, videos[place], text, parts, by)
-            for rank, place in enumerate(top(scores, count, excluded), 1)
+            self._hit(rank, before[place], videos[place], text, parts, by)
+            for rank, place in enumerate(top(scores, count).tolist(), 1)
         )
         trace = None if query is None else query[QUERY].trace
         seconds = time.perf_counter() - begun
-        return Answer(
-            question, by, text, trace, hits, len(videos) - len(excluded), left_out, seconds
-        )
+        return Answer(question, by, text, trace, hits, len(videos), left_out, seconds, reranking)
 
-    def _described(self, question: Question) -> Outcomes[DescribedQuery]:
-        """The reference after the edit, under `QUERY`."""
+    def _asking(self, question: Question) -> tuple[FolderDescriptions, str]:
+        """The folder with the one query `QUERY`, and the name under which its description, of the
+        reference after the edit or of a text, is had.
+        """
+        if question.text is not None:
+            asking = self.descriptions.asking(Triplet(QUERY, "", question.text, None, ""))
+            read = self.descriptions.read({QUERY: question.text}, "reading the query")
+            return asking.with_query(OF_A_TEXT, read), OF_A_TEXT
         assert question.reference is not None and question.edit is not None
         video, outside = self._reference(question.reference)
         asking = self.descriptions.asking(
             Triplet(QUERY, video, question.edit.strip(), None, ""), outside
         )
         if question.trace is None:
-            queries = asking.queries(question.strategy)
+            name, queries = question.strategy, asking.queries(question.strategy)
         else:
-            queries = asking.given(OF_A_PERSON, {QUERY: question.trace})
+            name, queries = OF_A_PERSON, asking.given(OF_A_PERSON, {QUERY: question.trace})
         self._refuse_failure(queries)
-        return queries
+        return asking, name
+
+    def _second_look(
+        self,
+        asking: FolderDescriptions,
+        name: str,
+        videos: Sequence[str],
+        scores: Float64[np.ndarray, " V"],
+    ) -> tuple[Float64[np.ndarray, " V"], Mapping[str, object]]:
+        """The scores of these videos after the first of them were scored again, as in a run."""
+        run = Run(self.config, descriptions=asking)
+        second, reranking = rerank(run, name, Scores({QUERY: scores}, videos))
+        return second.by_query[QUERY], reranking.summary()
 
     def _reference(self, reference: Path) -> tuple[str, Path | None]:
         """Id and, if it is not one of the folder's, path of the reference."""
@@ -198,23 +238,23 @@ class FolderSearch:
         read = self.descriptions.read({QUERY: text}, "reading the query")
         pairs = {ALONE: (run.pooled(read, config.pooling, config.scheme), self._alone)}
         if query is not None:
-            how = config.pooling, config.scheme, config.source
-            pairs[CONTEXT] = run.pooled(query, *how), run.pooled_gallery(*how)
+            pooled = run.pooled(query, config.pooling, config.scheme, config.source)
+            pairs[CONTEXT] = pooled, self._context
         scores = {}
         for name, (vectors, gallery) in pairs.items():
             if name == by:
                 self._refuse_failure(vectors)
-            scored = by_cosine(vectors, gallery)
-            cosines = scored.by_query[QUERY].tolist() if scored.by_query else []
-            if name == by and not cosines:
-                raise NoAnswer(
-                    f"none of the {len(gallery.failures)} descriptions in"
-                    f" {paths.relative(self.folder.root)} has anything to compare; rank by"
-                    f" {WORDS!r}, or index the folder with another backbone"
-                )
-            scores[name] = dict(zip(scored.videos, cosines))
-        scored = by_words(Outcomes({QUERY: text}, {}), run.gallery())
-        scores[WORDS] = dict(zip(scored.videos, scored.by_query[QUERY].tolist(), strict=True))
+                if not gallery:
+                    raise NoAnswer(
+                        f"none of the {len(gallery.failures)} descriptions in"
+                        f" {paths.relative(self.folder.root)} has anything to compare; rank by"
+                        f" {WORDS!r}, or index the folder with another backbone"
+                    )
+            there = gallery and QUERY in vectors
+            cosines = gallery.cosines(vectors[QUERY]).tolist() if there else []
+            scores[name] = dict(zip(gallery, cosines))
+        by_words = self._words.scores(text, self._stored).tolist()
+        scores[WORDS] = dict(zip(self._stored, by_words, strict=True))
         return scores
 
     def _refuse_failure(self, outcomes: Outcomes) -> None:
@@ -222,12 +262,19 @@ class FolderSearch:
             raise NoAnswer(f"no answer: {failure.stage}, {failure.cause}: {failure.message}")
 
     def _hit(
-        self, rank: int, video: str, text: str, parts: Mapping[str, Mapping[str, float]], by: str
+        self,
+        rank: int,
+        before: int,
+        video: str,
+        text: str,
+        parts: Mapping[str, Mapping[str, float]],
+        by: str,
     ) -> Hit:
         described = self.run.gallery()[video].text
         pieces = words_among(described, stems(text))
         return Hit(
             rank,
+            before,
             video,
             self.folder.files.get(video, self.folder.root / video),
             parts[by][video],

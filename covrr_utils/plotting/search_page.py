@@ -39,7 +39,7 @@ def write_search_page(search: FolderSearch, answer: Answer, to: Path | None = No
             "videos": f"{answer.videos:,}",
             "backbone": backbone_label(config.backbone),
             "strategy": "-" if reference is None else question.strategy,
-            "ranked by": answer.by,
+            "ranked by": answer.by if config.rerank is None else f"{answer.by}, {config.rerank}",
             "pooling": f"{config.pooling} / {config.scheme}",
         },
         films=films(lambda video: places[video], places),

@@ -45,8 +45,10 @@ def check_widths(queries: Float[np.ndarray, "Q D"], gallery: Float[np.ndarray, "
         )
 
 
-def norms_of(name: str, vectors: Float[np.ndarray, "N D"]) -> Float64[np.ndarray, " N"]:
-    """The length of every vector; ``name`` says what they are.
+def norms_of(
+    name: str, vectors: Float[np.ndarray, "N D"], begin: int = 0
+) -> Float64[np.ndarray, " N"]:
+    """The length of every vector; ``name`` says what they are, ``begin`` which one is the first.
 
     Raises
     ------
@@ -56,10 +58,10 @@ def norms_of(name: str, vectors: Float[np.ndarray, "N D"]) -> Float64[np.ndarray
     norms = np.empty(len(vectors))
     for part in _blocks(vectors):
         norms[part] = np.linalg.norm(vectors[part].astype(np.float64), axis=1)
-    if bad := np.flatnonzero(~np.isfinite(norms) | (norms == 0)).tolist():
+    if len(bad := begin + np.flatnonzero(~np.isfinite(norms) | (norms == 0))):
         raise ValueError(
-            f"{name} vectors {bad[:5]} are zero or not finite; such a vector must be recorded as a"
-            " failure, not ranked"
+            f"{name} vectors {bad[:5].tolist()} are zero or not finite; such a vector must be"
+            " recorded as a failure, not ranked"
         )
     return norms
 

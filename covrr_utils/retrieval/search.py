@@ -1,9 +1,9 @@
 """The ranks of many queries in a gallery of any size, block by block.
 
-A block of the gallery is compared with a block of queries by one matrix product in float32. Where
-float32 cannot tell two scores apart, they are computed again in float64. So ranks and best videos
-are exactly those of `covrr_utils.retrieval.ranking`, in a fraction of its time, and the memory does
-not grow with the gallery, which may be a memory map of half precision.
+A block of the gallery is compared with all queries by matrix products in float32. Where float32
+cannot tell two scores apart, they are computed again in float64. So ranks and best videos are
+exactly those of `covrr_utils.retrieval.ranking`, at about the cost of the products, and the memory
+does not grow with the gallery, which may be a memory map of half precision.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int
 
+from covrr_utils.retrieval.blocks import Block, blocks, cosines_of_pairs, error
 from covrr_utils.retrieval.ranking import TIE, check_widths, norms_of, target_left_out
 
-QUERIES, GALLERY = 512, 4096  # vectors of a block
+QUERIES = 512  # that are compared with a block at a time
 
 PAIRS = 2048  # scores that are computed again at a time
 
@@ -54,109 +55,139 @@ def search(
         If the widths differ, a vector is zero or not finite, or a target is left out.
     """
     check_widths(queries, gallery)
-    lengths = norms_of("query", queries), norms_of("gallery", gallery)
     for target, places in zip(targets, left_out, strict=True):
         if target in places:
             raise target_left_out(target)
-    ranked: list[Ranked] = []
+    parts = []
     for start in range(0, len(queries), QUERIES):
         part = slice(start, start + QUERIES)
-        units = queries[part].astype(np.float64) / lengths[0][part, None]
-        block = _Block(units, gallery, lengths[1], np.asarray(targets[part]), k)
-        out = [np.fromiter(places, np.int64, len(places)) for places in left_out[part]]
-        for begin in range(0, len(gallery), GALLERY):
-            block.compare(begin, min(begin + GALLERY, len(gallery)), out)
-        ranked += block.ranked()
-    return ranked
+        places = np.asarray(targets[part])
+        parts.append(_Queries(queries[part], gallery[places], left_out[part], k))
+    for block in blocks(gallery):
+        for some in parts:
+            some.compare(block)
+    return [ranked for some in parts for ranked in some.ranked()]
 
 
-class _Block:
-    """A block of queries on its way through the gallery."""
+class _Queries:
+    """Some queries on their way through the gallery."""
 
     def __init__(
         self,
-        units: Float64[np.ndarray, "Q D"],
-        gallery: Float[np.ndarray, "G D"],
-        lengths: Float64[np.ndarray, " G"],
-        targets: Int[np.ndarray, " Q"],
+        queries: Float[np.ndarray, "Q D"],
+        targets: Float[np.ndarray, "Q D"],
+        left_out: Sequence[Collection[int]],
         k: int,
     ):
-        self.units, self.gallery, self.lengths, self.k = units, gallery, lengths, k
-        self.single = units.astype(np.float32)
-        # how far a float32 product of unit vectors can be off: one rounding for each of its terms
-        self.error = (units.shape[1] + 4) * 2.0**-24
-        self.target = self._exact(np.arange(len(units)), targets)
-        self.ahead = np.zeros(len(units), np.int64)  # so many score at least as high as the target
-        self.places = [np.empty(0, np.int64)] * len(units)
-        self.scores = [np.empty(0)] * len(units)
+        self.k, count = k, len(queries)
+        self.units = queries.astype(np.float64) / norms_of("query", queries)[:, None]
+        self.single = self.units.astype(np.float32)
+        self.error = error(queries.shape[1])
+        with np.errstate(invalid="ignore"):  # of a target without a direction its block tells
+            self.target = cosines_of_pairs(self.units, targets)
+        self.surely = _upward(self.target + self.error + TIE)  # more than this is ahead
+        self.maybe = _downward(self.target - self.error - TIE)  # less than this is behind
+        self.ahead = np.zeros(count, np.int64)  # so many score at least as high as the target
+        rows = np.repeat(np.arange(count), [len(places) for places in left_out])
+        places = np.fromiter((place for some in left_out for place in some), np.int64, len(rows))
+        order = np.argsort(places, kind="stable")
+        self.left_out = rows[order], places[order]
+        self.kept = _Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+        self.new: list[_Pairs] = []  # may be among the best
+        self.bound = np.full(count, -np.inf)  # the score of the last one of the k best so far
 
-    def compare(self, begin: int, end: int, left_out: Sequence[Int[np.ndarray, " _"]]) -> None:
-        """Take the gallery's vectors from ``begin`` to ``end`` into account."""
-        vectors = self.gallery[begin:end].astype(np.float32)
-        vectors /= self.lengths[begin:end, None].astype(np.float32)
-        scores = self.single @ vectors.T
-        for row, places in enumerate(left_out):
-            scores[row, places[(places >= begin) & (places < end)] - begin] = -np.inf
-        margin = self.error + TIE
-        ahead = scores > (self.target + margin)[:, None]
-        self.ahead += ahead.sum(1)
-        near = ~ahead & (scores >= (self.target - margin)[:, None])
+    def compare(self, block: Block) -> None:
+        """Take a block of the gallery into account."""
+        scores = block.cosines(self.single)
+        begin, end = np.searchsorted(self.left_out[1], [block.begin, block.begin + len(block)])
+        out = slice(begin, end)
+        scores[self.left_out[0][out], self.left_out[1][out] - block.begin] = -np.inf
+        ahead = scores > self.surely[:, None]
+        self.ahead += np.count_nonzero(ahead, axis=1)
+        near = scores >= self.maybe[:, None]
+        near ^= ahead
         best = self._may_be_best(scores)
         rows, places = np.nonzero(near | best)
-        exact = self._again(rows, places + begin, begin, end)
+        exact = self._exact(rows, places, block)
         tied = near[rows, places] & (exact >= self.target[rows] - TIE)
         self.ahead += np.bincount(rows[tied], minlength=len(self.ahead))
         chosen = best[rows, places]
-        self._keep(rows[chosen], places[chosen] + begin, exact[chosen])
+        self.new.append(_Pairs(rows[chosen], places[chosen] + block.begin, exact[chosen]))
+        if sum(map(len, self.new)) >= self.k * len(self.units):
+            self._keep()
 
     def ranked(self) -> list[Ranked]:
         """What came of it, for every query."""
+        self._keep()
+        bounds = np.searchsorted(self.kept.rows, np.arange(len(self.units) + 1))
         return [
-            Ranked(int(rank), *best) for rank, *best in zip(self.ahead, self.places, self.scores)
+            Ranked(int(rank), self.kept.places[begin:end], self.kept.scores[begin:end])
+            for rank, begin, end in zip(self.ahead, bounds, bounds[1:])
         ]
 
     def _may_be_best(self, scores: Float32[np.ndarray, "Q B"]) -> Bool[np.ndarray, "Q B"]:
         """Which may be among the k best so far, as far as float32 can tell."""
-        there = min(self.k, scores.shape[1])
-        bound = np.partition(scores, -there, axis=1)[:, -there].astype(np.float64) - self.error
-        if there < self.k:
-            bound[:] = -np.inf
-        for row, kept in enumerate(self.scores):
-            if len(kept) == self.k:
-                bound[row] = max(bound[row], kept[-1])
-        return np.isfinite(scores) & (scores >= (bound - self.error)[:, None])
+        best = scores >= _downward(self.bound - self.error)[:, None]
+        many = np.flatnonzero(np.count_nonzero(best, axis=1) > 2 * self.k)
+        if len(many) and self.k < scores.shape[1]:
+            of_block = np.partition(scores[many], -self.k, axis=1)[:, -self.k].astype(np.float64)
+            best[many] &= scores[many] >= _downward(of_block - 2 * self.error)[:, None]
+        return best & (scores > -np.inf)
 
-    def _keep(
-        self,
-        rows: Int[np.ndarray, " N"],
-        places: Int[np.ndarray, " N"],
-        scores: Float64[np.ndarray, " N"],
-    ) -> None:
+    def _keep(self) -> None:
         """The k best of each row's kept and new ones; of equal scores the one that stands first."""
-        bounds = np.searchsorted(rows, np.arange(len(self.scores) + 1))
-        for row in np.flatnonzero(np.diff(bounds)):
-            part = slice(bounds[row], bounds[row + 1])
-            together = np.concatenate([self.scores[row], scores[part]])
-            order = np.argsort(-together, kind="stable")[: self.k]
-            self.scores[row] = together[order]
-            self.places[row] = np.concatenate([self.places[row], places[part]])[order]
-
-    def _again(
-        self, rows: Int[np.ndarray, " N"], places: Int[np.ndarray, " N"], begin: int, end: int
-    ) -> Float64[np.ndarray, " N"]:
-        """Scores of these pairs in float64."""
-        if len(rows) <= MANY * len(self.units) * (end - begin):
-            return self._exact(rows, places)
-        vectors = self.gallery[begin:end].astype(np.float64) / self.lengths[begin:end, None]
-        return (self.units @ vectors.T)[rows, places - begin]
+        self.kept = _Pairs.joined([self.kept, *self.new]).best(self.k)
+        self.new = []
+        full = np.flatnonzero(np.bincount(self.kept.rows, minlength=len(self.bound)) == self.k)
+        last = np.searchsorted(self.kept.rows, full, side="right") - 1
+        self.bound[full] = self.kept.scores[last]
 
     def _exact(
-        self, rows: Int[np.ndarray, " N"], places: Int[np.ndarray, " N"]
+        self, rows: Int[np.ndarray, " N"], places: Int[np.ndarray, " N"], block: Block
     ) -> Float64[np.ndarray, " N"]:
+        """The scores of these pairs in float64."""
+        if len(rows) > MANY * len(self.units) * len(block):
+            return block.all_exact(self.units)[rows, places]
         exact = np.empty(len(rows))
         for start in range(0, len(rows), PAIRS):
             part = slice(start, start + PAIRS)
-            vectors = self.gallery[places[part]].astype(np.float64)
-            products = np.einsum("nd,nd->n", self.units[rows[part]], vectors)
-            exact[part] = products / self.lengths[places[part]]
+            exact[part] = block.exact(self.units[rows[part]], places[part])
         return exact
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Queries (by row), places of the gallery, and their exact scores."""
+
+    rows: Int[np.ndarray, " N"]
+    places: Int[np.ndarray, " N"]
+    scores: Float64[np.ndarray, " N"]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @classmethod
+    def joined(cls, parts: Sequence[_Pairs]) -> _Pairs:
+        """All of these."""
+        return cls(
+            np.concatenate([part.rows for part in parts]),
+            np.concatenate([part.places for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+        )
+
+    def best(self, k: int) -> _Pairs:
+        """The k best of each row, best first, row by row."""
+        order = np.lexsort((self.places, -self.scores, self.rows))
+        rows = self.rows[order]
+        chosen = order[np.arange(len(rows)) - np.searchsorted(rows, rows) < k]
+        return _Pairs(self.rows[chosen], self.places[chosen], self.scores[chosen])
+
+
+def _upward(values: Float64[np.ndarray, " N"]) -> Float32[np.ndarray, " N"]:
+    """In float32 and not smaller."""
+    return np.nextafter(values.astype(np.float32), np.float32(np.inf))
+
+
+def _downward(values: Float64[np.ndarray, " N"]) -> Float32[np.ndarray, " N"]:
+    """In float32 and not larger."""
+    return np.nextafter(values.astype(np.float32), np.float32(-np.inf))

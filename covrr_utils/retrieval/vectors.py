@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float32, Float64
 
 from covrr_utils.backbones.description import Failure, Outcomes
+from covrr_utils.retrieval.ranking import check_widths, norms_of
 
 
 class Vectors(Outcomes[np.ndarray]):
@@ -31,6 +33,30 @@ class Vectors(Outcomes[np.ndarray]):
             return vectors
         matrix = np.stack(list(vectors.values())) if vectors else np.empty((0, 0), np.float32)
         return cls(list(vectors), matrix, vectors.failures)
+
+    @cached_property
+    def lengths(self) -> Float64[np.ndarray, " N"]:
+        """The length of every vector.
+
+        Raises
+        ------
+        ValueError
+            If a vector is zero or not finite.
+        """
+        return norms_of("gallery", self.matrix)
+
+    def cosines(self, query: Float[np.ndarray, " D"]) -> Float32[np.ndarray, " N"]:
+        """The cosine of one query with every vector, in float32: for many questions that come one
+        by one. `covrr_utils.retrieval.search` ranks many at once, and exactly.
+
+        Raises
+        ------
+        ValueError
+            If the query is not as wide as the vectors, or a vector is zero or not finite.
+        """
+        check_widths(query[None], self.matrix)
+        unit = query / norms_of("query", query[None])
+        return (self.matrix @ unit.astype(self.matrix.dtype) / self.lengths).astype(np.float32)
 
     def __getitem__(self, id_: str) -> np.ndarray:
         return np.asarray(self.matrix[self._rows[id_]])

@@ -53,27 +53,48 @@ class WordQuery:
         return {word: self.edit_weight if word in raised else 1.0 for word in self.counts()}
 
 
-def bm25(queries: Sequence[WordQuery], documents: Sequence[str]) -> Matrix:
-    """BM25 of every query with every document, summed over the query's words, each as often as it
-    stands there times its factor; 0 where they share no word.
-    """
-    import bm25s
-    from scipy.sparse import csr_array
+@dataclass(frozen=True)
+class WordIndex:
+    """BM25 of a fixed set of G documents, made once for many queries.
 
-    split = [words(document) for document in documents]
-    if not any(split):
-        return np.zeros((len(queries), len(documents)))
-    index = bm25s.BM25()
-    index.index(split, show_progress=False)
-    parts = index.scores["data"], index.scores["indices"], index.scores["indptr"]
-    shape = len(parts[2]) - 1, len(documents)  # a row per word: its score with every document
-    by_word = csr_array(parts, shape=shape, dtype=np.float64)
-    rows = [
-        {word: count * factors[word] for word, count in query.counts().items()}
-        for query in queries
-        for factors in [query.factors()]
-    ]
-    return (_matrix(rows, index.vocab_dict, shape[0]) @ by_word).toarray()
+    Attributes
+    ----------
+    vocabulary : word -> its row in ``by_word``
+    by_word : (V, G), the score of every word with every document
+    """
+
+    vocabulary: Mapping[str, int]
+    by_word: csr_array
+
+    @classmethod
+    def of(cls, documents: Sequence[Sequence[str]]) -> WordIndex:
+        """The index of these documents, each a list of its words."""
+        import bm25s
+        from scipy.sparse import csr_array
+
+        if not any(documents):
+            return cls({}, csr_array((0, len(documents))))
+        index = bm25s.BM25()
+        index.index(documents, show_progress=False)
+        parts = index.scores["data"], index.scores["indices"], index.scores["indptr"]
+        shape = len(parts[2]) - 1, len(documents)
+        return cls(index.vocab_dict, csr_array(parts, shape=shape, dtype=np.float64))
+
+    def scores(self, queries: Sequence[WordQuery]) -> Matrix:
+        """BM25 of every query with every document, summed over the query's words, each as often as
+        it stands there times its factor; 0 where they share no word.
+        """
+        rows = [
+            {word: count * factors[word] for word, count in query.counts().items()}
+            for query in queries
+            for factors in [query.factors()]
+        ]
+        return (_matrix(rows, self.vocabulary, self.by_word.shape[0]) @ self.by_word).toarray()
+
+
+def bm25(queries: Sequence[WordQuery], documents: Sequence[str]) -> Matrix:
+    """BM25 of every query with every document, see `WordIndex`."""
+    return WordIndex.of([words(document) for document in documents]).scores(queries)
 
 
 def tfidf(queries: Sequence[WordQuery], documents: Sequence[str]) -> Matrix:

@@ -127,6 +127,20 @@ class Collection:
             self._append(line)
         self._intact.add(line.shard)
 
+    def announce(self, lines: Iterable[Line]) -> None:
+        """Write down what a `covrr_utils.store.part.Part` has handed over. A shard that is known is
+        not announced again.
+
+        Raises
+        ------
+        FileError
+            If the file system refuses.
+        """
+        with self._writing():
+            for line in lines:
+                if not (isinstance(line, Announced) and line.shard in self._index.announced):
+                    self._append(line)
+
     def record_failures(self, failures: Iterable[Failure]) -> None:
         """Remember what failed (the newest word on an id counts); the next run tries these again.
 

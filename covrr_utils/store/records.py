@@ -1,9 +1,10 @@
-"""Stored records as a mapping: their texts at hand, their token states on disk until asked for."""
+"""Stored records as a mapping: texts and token states stay on disk until they are asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from covrr_utils.backbones.description import Description
@@ -14,16 +15,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StoredRecord:
-    """A record in the store: what is written of it is at hand, its token states are read from disk
-    each time that ``description`` is asked for, and not kept.
+    """A record in the store. What is written of it beside its token states is read when it is first
+    asked for; the states are read each time that ``description`` is asked for, and not kept.
     """
 
     id: str
-    text: str
-    ended: bool
-    extra: dict = field(repr=False)
     collection: Collection = field(repr=False)
     stored: str = field(repr=False)
+
+    @cached_property
+    def _head(self) -> dict:
+        return self.collection.head(self.stored)
+
+    @property
+    def text(self) -> str:
+        """The description's text."""
+        return self._head["text"]
+
+    @property
+    def ended(self) -> bool:
+        """Whether the model ended its turn by itself."""
+        return self._head["ended"]
+
+    @property
+    def extra(self) -> dict:
+        """What led to the description."""
+        return dict(self._head["extra"])
 
     @property
     def description(self) -> Description:
@@ -32,17 +49,13 @@ class StoredRecord:
 
 
 class Records(Mapping[str, StoredRecord]):
-    """Stored records by id, each made from its shard when it is asked for, and not kept."""
+    """Stored records by id, each made when it is asked for, and not kept."""
 
     def __init__(self, collection: Collection, names: Mapping[str, str]):
         self._collection, self._names = collection, dict(names)
 
     def __getitem__(self, id_: str) -> StoredRecord:
-        name = self._names[id_]
-        head = self._collection.head(name)
-        return StoredRecord(
-            id_, head["text"], head["ended"], dict(head["extra"]), self._collection, name
-        )
+        return StoredRecord(id_, self._collection, self._names[id_])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

@@ -6,6 +6,7 @@ import pytest
 
 from covrr_utils import paths
 from covrr_utils.backbones.backbone import Backbone
+from covrr_utils.backbones.likelihood import Likelihood
 from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.folders import VideoFolder
 from covrr_utils.experiments.index import index
@@ -13,6 +14,8 @@ from covrr_utils.experiments.questions import NoAnswer, Question
 from covrr_utils.experiments.run import Run
 from covrr_utils.experiments.search import FolderSearch
 from covrr_utils.plotting.search_page import page_name
+from covrr_utils.reasoning import prompts
+from covrr_utils.store.collection import Collection
 from covrr_utils.traces.trace import ReasoningTrace
 
 CLIPS = sorted((paths.mini_dir() / "videos" / "val").glob("*.mp4"))[:7]
@@ -143,3 +146,56 @@ def test_another_question_has_a_page_of_another_name(search, folder):
     second = search.ask(Question(text="a lamp"), count=2, by="words")
     names = {page_name(search, answer) for answer in (first, second)}
     assert len(names) == 2 and all(name.startswith("mini-1m__a-lamp") for name in names)
+
+
+def test_a_second_look_orders_the_first_hits_anew(search, folder, mini):
+    looking = CONFIG.replace(rerank="likelihood", rerank_depth=3)
+    again = FolderSearch(VideoFolder(folder), looking, mini)
+    text = search.run.gallery()["c.mp4"].text
+    likelihood = Likelihood(mini, prompts.describe())
+    for question in (
+        Question(folder / "a.mp4", "The sun comes up.", strategy="single_stage"),
+        Question(text=text),
+    ):
+        first, second = search.ask(question, count=5), again.ask(question, count=5)
+        assert first.reranking is None and second.reranking["pairs_per_query"] == 3
+        candidates = [hit.video for hit in first.hits[:3]]
+        by_hand = {
+            video: float(
+                likelihood.of([again.run.clip(video)], [[first.text]])[0][0].logprobs.sum()
+            )
+            for video in candidates
+        }
+        expected = sorted(candidates, key=by_hand.get, reverse=True)
+        assert [hit.video for hit in second.hits[:3]] == expected
+        assert [hit.video for hit in second.hits[3:]] == [hit.video for hit in first.hits[3:]]
+        ranks = {hit.video: hit.rank for hit in first.hits}
+        assert [hit.before for hit in second.hits] == [ranks[hit.video] for hit in second.hits]
+        scores = {hit.video: hit.score for hit in first.hits}
+        assert all(hit.score == pytest.approx(scores[hit.video], abs=1e-6) for hit in second.hits)
+
+
+def test_a_search_reads_no_description_but_those_it_shows(search, folder, mini, monkeypatch):
+    question = Question(text=search.run.gallery()["c.mp4"].text)
+    expected = search.ask(question, count=2)
+    heads, head = [], Collection.head
+    monkeypatch.setattr(
+        Collection, "head", lambda self, name: heads.append(name) or head(self, name)
+    )
+    fresh = FolderSearch(VideoFolder(folder), CONFIG, mini)
+    fresh.load(model=False)
+    assert heads == []
+    assert fresh.ask(question, count=2).hits == expected.hits
+    assert len(set(heads)) == 2
+
+
+def test_words_that_were_kept_and_damaged_are_counted_again(search, folder, mini, capsys):
+    question = Question(text=search.run.gallery()["c.mp4"].text)
+    expected = search.ask(question, by="words").hits
+    (kept,) = VideoFolder(folder).place.glob("words-*.npz")
+    whole = kept.read_bytes()
+    for damaged in (whole[:-40], whole[:200] + b"?" + whole[201:], b"", b"no archive"):
+        kept.write_bytes(damaged)
+        again = FolderSearch(VideoFolder(folder), CONFIG, mini).ask(question, by="words").hits
+        assert again == expected and "is damaged" in capsys.readouterr().err
+    assert kept.read_bytes() == whole

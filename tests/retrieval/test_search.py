@@ -1,10 +1,14 @@
 """Ranking in blocks gives what ranking all at once gives, to the last place."""
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from covrr_utils.backbones.description import Failure, Outcomes
-from covrr_utils.retrieval import scores, search
+from covrr_utils.retrieval import blocks, scores, search
+from covrr_utils.retrieval.flat import NoFaiss, faiss_best
 from covrr_utils.retrieval.ranking import rank_of_target, similarities, top
 from covrr_utils.retrieval.scores import Scores, by_cosine
 
@@ -25,7 +29,8 @@ def in_blocks(*arguments):
 @pytest.fixture
 def small_blocks(monkeypatch):
     monkeypatch.setattr(search, "QUERIES", 7)
-    monkeypatch.setattr(search, "GALLERY", 16)
+    monkeypatch.setattr(blocks, "ROWS", 16)
+    monkeypatch.setattr(blocks, "TERMS", 10)
     monkeypatch.setattr(search, "PAIRS", 5)
 
 
@@ -100,3 +105,75 @@ def test_cosines_are_computed_for_some_queries_at_a_time(monkeypatch):
     ):
         assert (one.rank, one.places.tolist()) == (other.rank, other.places.tolist())
         assert one.scores == pytest.approx(other.scores, abs=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_vectors_of_any_length_are_ranked(small_blocks, size, dtype):
+    """Also those whose squared length float32 cannot hold, beside others that it can."""
+    queries, gallery, targets, left_out = problem(1e-4)
+    gallery = gallery.astype(dtype)
+    gallery[::3] *= size
+    given = queries, gallery, targets, left_out
+    assert in_blocks(*given, 10) == at_once(*given, 10)
+
+
+def test_what_float64_alone_can_hold_is_ranked(small_blocks):
+    queries, gallery, targets, left_out = problem(1.0)
+    given = queries, gallery * np.float64(1e150), targets, left_out
+    assert in_blocks(*given, 10) == at_once(*given, 10)
+
+
+def test_the_best_are_found_in_whatever_order_they_come(small_blocks):
+    """Worst first: every block holds better ones than all before."""
+    queries, gallery, *_ = problem(1.0)
+    order = np.argsort(similarities(queries[:1], gallery)[0])
+    given = np.repeat(queries[:1], 3, 0), gallery[order], [49, 0, 25], [{48}, set(), {49, 2}]
+    assert in_blocks(*given, 7) == at_once(*given, 7)
+
+
+def test_half_precision_is_converted_exactly_by_either_library(monkeypatch):
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16).reshape(-1, 64)
+    monkeypatch.setattr(blocks, "ROWS", 100)
+    for large, modules in ((1, sys.modules), (1 << 30, {})):
+        monkeypatch.setattr(blocks, "LARGE", large)
+        monkeypatch.setattr(blocks, "sys", SimpleNamespace(modules=modules))
+        parts = [single.copy() for _, _, single in blocks.converted(every)]
+        np.testing.assert_array_equal(np.concatenate(parts), every.astype(np.float32))
+
+
+def test_float32_is_never_further_off_than_is_said():
+    rng = np.random.default_rng(0)
+    for width in (3, 256, 257, 2048):
+        gallery = np.abs(rng.standard_normal((50, width)))  # all terms add up
+        units = np.abs(rng.standard_normal((20, width)))
+        units /= np.linalg.norm(units, axis=1)[:, None]
+        (block,) = blocks.blocks(gallery.astype(np.float16))
+        exact = block.all_exact(units.astype(np.float32).astype(np.float64))
+        off = np.abs(block.cosines(units.astype(np.float32)) - exact).max()
+        assert 0 < off < blocks.error(width) < 1e-4
+
+
+def test_faiss_names_the_same_videos(small_blocks):
+    queries, gallery, _, left_out = problem(0.3)
+    gallery = gallery.astype(np.float16)
+    cosines = similarities(queries, gallery)
+    for k in (1, 10, 60):
+        nearest = faiss_best(queries, gallery, left_out, k)
+        for row, out, (places, scored) in zip(cosines, left_out, nearest):
+            assert places.tolist() == top(row, k, out).tolist()
+            assert scored == pytest.approx(row[places], abs=1e-5)
+
+
+def test_without_faiss_the_line_that_installs_it_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    queries, gallery, _, left_out = problem(1.0)
+    with pytest.raises(NoFaiss, match=r'pip install "covrr-workbook\[faiss\]"'):
+        faiss_best(queries, gallery, left_out, 1)
+
+
+def test_a_vector_without_a_direction_is_named_by_its_place_in_the_gallery(small_blocks):
+    queries, gallery, targets, left_out = problem(1.0)
+    gallery[[40, 41]] = 0
+    with pytest.raises(ValueError, match=r"gallery vectors \[40, 41\] are zero or not finite"):
+        search.search(queries, gallery, targets, left_out, 1)
