@@ -50,7 +50,7 @@ SYSTEMS = [(first, "-") for first in FIRST]
 SYSTEMS += [(first, "likelihood, 20") for first in FIRST]
 SYSTEMS += [("bm25", second) for second in SECOND if (second not in ("-", "likelihood, 20"))]
 SYSTEMS += [("context", second) for second in ("likelihood, 5", "likelihood, 10")]
-SYSTEMS.sort(key=lambda system: list(FIRST).index(system[0]))
+SYSTEMS.sort(key=lambda each: (list(FIRST).index(each[0]), list(SECOND).index(each[1])))
 
 
 def row(first: str, second: str, result: Result, tags: Mapping[str, Sequence[int]]) -> dict:

@@ -21,6 +21,7 @@ SAID = {
     "07_ablation_backbone": "One backbone alone: there is nothing to compare it with.",
     "08_paper_figures": "queries shown in figure 1: ",
     "09_reasoning_quality": "by hand equals the package: True",
+    "10_past_the_paper": "fusion by hand and by the package are the same: True",
     "A1_train_the_mini_backbones": "text    1600 steps of 32 clips",
 }
 
