@@ -22,6 +22,7 @@ SAID = {
     "08_paper_figures": "queries shown in figure 1: ",
     "09_reasoning_quality": "by hand equals the package: True",
     "10_past_the_paper": "fusion by hand and by the package are the same: True",
+    "11_your_own_videos": "every video is described or a named failure: True",
     "A1_train_the_mini_backbones": "text    1600 steps of 32 clips",
 }
 
