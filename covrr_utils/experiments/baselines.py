@@ -14,6 +14,7 @@ from covrr_utils.backbones.description import Failure, Outcomes
 from covrr_utils.experiments.results import Result
 from covrr_utils.experiments.run import Run
 from covrr_utils.experiments.stored import Described
+from covrr_utils.retrieval.fusion import MIN_MAX
 from covrr_utils.retrieval.pooling import ALONE, PREDICTS, VISION
 from covrr_utils.retrieval.scores import Scores, by_cosine
 from covrr_utils.retrieval.words import WordQuery, bm25
@@ -102,9 +103,8 @@ def evaluate_words(run: Run, strategy: str, save: bool = True) -> Result:
     """The strategy's descriptions matched with the gallery's by their words (BM25), in place of
     token states: what do the states add?
     """
-    return run.variant(scorers=["bm25"], weights=(), embedder=None, text_model=None).evaluate(
-        strategy, save=save
-    )
+    words = run.variant(scorers=["bm25"], weights=(), fuse=MIN_MAX, embedder=None, text_model=None)
+    return words.evaluate(strategy, save=save)
 
 
 def evaluate_reread(run: Run, strategy: str, save: bool = True) -> Result:

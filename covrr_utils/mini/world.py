@@ -69,7 +69,13 @@ FLOATERS = {("balloon", "inflated"), ("paper", "flat"), ("umbrella", "open")}  #
 
 @dataclass(frozen=True, order=True)
 class Shot:
-    """What one clip shows: eight attributes, each one of the values above."""
+    """What one clip shows: eight attributes, each one of the values above.
+
+    Raises
+    ------
+    ValueError
+        For a value that the world does not know, or a state in which this object cannot be.
+    """
 
     kind: str
     colour: str
@@ -79,6 +85,14 @@ class Shot:
     light: str
     camera: str
     tempo: str
+
+    def __post_init__(self) -> None:
+        for attribute in ATTRIBUTES:
+            value = getattr(self, attribute)
+            known = KINDS[self.kind] if attribute == "state" else VALUES[attribute]
+            if value not in known:
+                of = f" of a {self.kind}" if attribute == "state" else ""
+                raise ValueError(f"unknown {attribute}{of}: {value!r}; known: {', '.join(known)}")
 
     def description(self) -> str:
         """The caption of the clip: five short sentences in the order states, actions, scene,

@@ -71,5 +71,12 @@ def test_texts_read_alone_do_not_depend_on_their_context(run, monkeypatch):
     assert baselines.evaluate_words(run, "single_stage").options == {"scorers": ["bm25"]}
 
 
+def test_words_alone_are_no_fusion(run):
+    """Also where the run fuses two scorers by a rule that needs two."""
+    alone = baselines.evaluate_words(run, "single_stage")
+    fusing = Run(run.config.replace(scorers=["states", "bm25"], fuse="gated-residual"))
+    assert baselines.evaluate_words(fusing, "single_stage").ranks == alone.ranks
+
+
 def test_chance_by_hand():
     assert baselines.chance(2100, 1, 1) == 1 / 2099 and baselines.chance(4, 10) == 1.0

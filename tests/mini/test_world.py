@@ -91,3 +91,16 @@ def test_accuracy_counts_the_unsaid_as_wrong():
     assert captions.slot_accuracy([asdict(MUG), {}], [MUG, MUG]) == dict.fromkeys(
         world.ATTRIBUTES, 0.5
     )
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"kind": "kite"}, "unknown kind: 'kite'; known: egg, ice"),
+        ({"state": "raw"}, "unknown state of a mug: 'raw'; known: empty, full, broken"),
+        ({"camera": "shaky"}, "unknown camera: 'shaky'; known: static, panning"),
+    ],
+)
+def test_a_shot_of_something_that_is_not_in_the_world_is_refused(changed, message):
+    with pytest.raises(ValueError, match=message):
+        replace(MUG, **changed)
