@@ -153,7 +153,13 @@ def _marks(
 def render(shot: Shot, seed: int, indices: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
     """Frames ``indices`` (default: all `TOTAL_FRAMES`) of the clip of ``shot``: uint8
     (len(indices), SIZE, SIZE, 3), RGB.
+
+    Raises
+    ------
+    ValueError
+        If the world knows no such shot.
     """
+    shot.check()
     rng = random.Random(seed)
     background = panorama(shot.place, shot.light, rng.randrange(4))
     shines = shot.state in ("lit", "on")

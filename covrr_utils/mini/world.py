@@ -69,13 +69,7 @@ FLOATERS = {("balloon", "inflated"), ("paper", "flat"), ("umbrella", "open")}  #
 
 @dataclass(frozen=True, order=True)
 class Shot:
-    """What one clip shows: eight attributes, each one of the values above.
-
-    Raises
-    ------
-    ValueError
-        For a value that the world does not know, or a state in which this object cannot be.
-    """
+    """What one clip shows: eight attributes, each one of the values above."""
 
     kind: str
     colour: str
@@ -86,7 +80,14 @@ class Shot:
     camera: str
     tempo: str
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """What is drawn must be in the world; what is only said, such as a wrong answer, need not.
+
+        Raises
+        ------
+        ValueError
+            For a value that the world does not know, or a state in which this object cannot be.
+        """
         for attribute in ATTRIBUTES:
             value = getattr(self, attribute)
             known = KINDS[self.kind] if attribute == "state" else VALUES[attribute]

@@ -5,6 +5,7 @@ import pytest
 
 from covrr_utils.mini import captions, causes, edits, wordings, world
 from covrr_utils.mini.edits import Edit
+from covrr_utils.mini.render import render
 from covrr_utils.mini.world import Shot
 from covrr_utils.traces.reading import parse_trace
 
@@ -101,6 +102,6 @@ def test_accuracy_counts_the_unsaid_as_wrong():
         ({"camera": "shaky"}, "unknown camera: 'shaky'; known: static, panning"),
     ],
 )
-def test_a_shot_of_something_that_is_not_in_the_world_is_refused(changed, message):
+def test_what_is_not_in_the_world_is_not_drawn(changed, message):
     with pytest.raises(ValueError, match=message):
-        replace(MUG, **changed)
+        render(replace(MUG, **changed), seed=1)
