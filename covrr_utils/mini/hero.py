@@ -6,7 +6,6 @@ play, with what is said and what has to be inferred between them.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from covrr_utils.experiments import examples
 from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.run import Run
 from covrr_utils.files import write_atomically
+from covrr_utils.plotting.moving import webp
 from covrr_utils.plotting.style import HIT, REFERENCE
 from covrr_utils.traces.trace import ReasoningTrace
 from covrr_utils.video.clips import Sampling
@@ -62,17 +62,7 @@ def moving_triplet(
         for clip, at in ((left, MARGIN), (right, MARGIN + SIDE + MIDDLE)):
             shown = Image.fromarray(clip).resize((SIDE - 2 * BORDER,) * 2, Image.Resampling.LANCZOS)
             frame.paste(shown, (at + BORDER, MARGIN + BORDER))
-    blob = io.BytesIO()
-    frames[0].save(
-        blob,
-        "webp",
-        save_all=True,
-        append_images=frames[1:],
-        duration=round(1000 * seconds / len(frames)),
-        loop=0,
-        quality=QUALITY,
-    )
-    return blob.getvalue()
+    return webp(frames, round(1000 * seconds / len(frames)), quality=QUALITY)
 
 
 def _still(edit: str, trace: ReasoningTrace, ranks: Sequence[str]) -> Image.Image:

@@ -129,6 +129,19 @@ def new_model(
     return model
 
 
+def clip_metadata() -> VideoMetadata:
+    """What a processor is told of a clip of the mini world, sampled as in training."""
+    return VideoMetadata(
+        total_num_frames=TOTAL_FRAMES,
+        fps=FPS,
+        width=SIZE,
+        height=SIZE,
+        duration=SECONDS,
+        video_backend="decord",
+        frames_indices=FRAME_INDICES.tolist(),
+    )
+
+
 class Prefix:
     """What every prompt begins with: the video, its ids and positions taken from the processor
     itself, and then the words of ``head``; where ``system`` says something, that turn stands before
@@ -143,22 +156,13 @@ class Prefix:
         system: str = "",
     ) -> None:
         frames = np.zeros((len(FRAME_INDICES), SIZE, SIZE, 3), np.uint8)
-        metadata = VideoMetadata(
-            total_num_frames=TOTAL_FRAMES,
-            fps=FPS,
-            width=SIZE,
-            height=SIZE,
-            duration=SECONDS,
-            video_backend="decord",
-            frames_indices=FRAME_INDICES.tolist(),
-        )
         turns: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
         turns += [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "."}]}]
         text = processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
         inputs = processor(
             text=[text],
             videos=[frames],
-            video_metadata=[metadata],
+            video_metadata=[clip_metadata()],
             do_sample_frames=False,
             return_tensors="pt",
         )

@@ -68,16 +68,22 @@ def animated(clip: Clip) -> bytes:
     pictures = [_shrunk(Image.fromarray(frame)) for frame in clip.frames]
     steps = np.diff(np.round(1000 * clip.times)).astype(int)
     durations = [*(max(int(step), SHORTEST) for step in steps), HOLD]
+    return webp(pictures, durations, quality=QUALITY, method=6)
+
+
+def webp(pictures: Sequence[Image.Image], duration: int | list[int], **options: int) -> bytes:
+    """An animated WebP that begins again at its end; ``duration`` of each picture, or of every one,
+    in milliseconds, ``options`` are Pillow's.
+    """
     blob = io.BytesIO()
     pictures[0].save(
         blob,
         "WEBP",
         save_all=True,
         append_images=pictures[1:],
-        duration=durations,
+        duration=duration,
         loop=0,
-        quality=QUALITY,
-        method=6,
+        **options,
     )
     return blob.getvalue()
 

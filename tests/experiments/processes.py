@@ -9,16 +9,7 @@ from multiprocessing.connection import wait
 from types import SimpleNamespace
 
 from ray import cloudpickle
-
-
-class RayError(Exception):
-    pass
-
-
-class RayTaskError(RayError):
-    def __init__(self, cause):
-        super().__init__(str(cause))
-        self.cause = cause
+from ray_errors import RayError, RayTaskError
 
 
 class ProcessRay:

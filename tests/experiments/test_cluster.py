@@ -1,5 +1,5 @@
 """A run's batches on the workers of a cluster: nothing is lost and nothing is computed twice,
-whatever becomes of the workers. Ray itself is asked in `test_ray.py`.
+whatever becomes of the workers. Workers that are processes run in `test_cluster_runs.py`.
 """
 
 import sys
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
+from ray_errors import RayError, RayTaskError
 
 from covrr_utils.backbones.description import Record
 from covrr_utils.experiments import cluster, engines
@@ -28,16 +29,6 @@ TEXTS = [Unread(f"t{number:02}", f"text {number}") for number in range(20)]
 @dataclass
 class Identity:
     dtype: str = "float32"
-
-
-class RayError(Exception):
-    pass
-
-
-class RayTaskError(RayError):
-    def __init__(self, cause):
-        super().__init__(str(cause))
-        self.cause = cause
 
 
 class OneProcessRay:

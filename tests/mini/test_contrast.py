@@ -10,7 +10,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tiny import TINY
-from transformers.video_utils import VideoMetadata
 
 from covrr_utils.backbones.embedder import Embedder, Input
 from covrr_utils.backbones.embedding_prompts import composed
@@ -20,8 +19,6 @@ from covrr_utils.mini.attention import QUESTIONS, fast_vision
 from covrr_utils.mini.build import held_out_shots
 from covrr_utils.mini.captions import gold_trace
 from covrr_utils.mini.recipes import EMBEDDER_RECIPES, Stage
-from covrr_utils.mini.render import FPS, SECONDS, SIZE, TOTAL_FRAMES
-from covrr_utils.mini.stream import FRAME_INDICES
 from covrr_utils.mini.world import VALUES
 from covrr_utils.video.clips import Clip
 
@@ -29,16 +26,7 @@ RECIPE = replace(TINY, stages=(Stage("embed", 4, batch=3, vision_rate=0.0),))
 
 
 def clip_of(frames):
-    metadata = VideoMetadata(
-        total_num_frames=TOTAL_FRAMES,
-        fps=FPS,
-        width=SIZE,
-        height=SIZE,
-        duration=SECONDS,
-        video_backend="decord",
-        frames_indices=FRAME_INDICES.tolist(),
-    )
-    return Clip("clip", frames, metadata)
+    return Clip("clip", frames, model.clip_metadata())
 
 
 def test_an_input_in_training_gives_the_vector_that_it_gives_at_inference(tiny):

@@ -16,25 +16,13 @@ from covrr_utils.mini import model as mini_model
 from covrr_utils.mini.attention import QUESTIONS, fast_vision
 from covrr_utils.mini.build import held_out_shots
 from covrr_utils.mini.recipes import JUDGE_RECIPES, Stage
-from covrr_utils.mini.render import FPS, SECONDS, SIZE, TOTAL_FRAMES
 from covrr_utils.mini.tokenizer import build_tokenizer
 from covrr_utils.reasoning import prompts
 from covrr_utils.video.clips import Clip
 
 
 def clip_of(frames):
-    from transformers.video_utils import VideoMetadata
-
-    metadata = VideoMetadata(
-        total_num_frames=TOTAL_FRAMES,
-        fps=FPS,
-        width=SIZE,
-        height=SIZE,
-        duration=SECONDS,
-        video_backend="decord",
-        frames_indices=stream.FRAME_INDICES.tolist(),
-    )
-    return Clip("clip", frames, metadata)
+    return Clip("clip", frames, mini_model.clip_metadata())
 
 
 @pytest.mark.parametrize("task", ["text", "judge"])
