@@ -70,6 +70,11 @@ def embedders_dir() -> Path:
     return data_dir() / "embedders"
 
 
+def rerankers_dir() -> Path:
+    """The embedded rerankers: checkpoint folders that learned to say whether a clip matches."""
+    return data_dir() / "rerankers"
+
+
 def committed_figures_dir() -> Path:
     """Where the figures of notebooks with their committed parameters go: ``figures/`` of the
     checkout, PDF, PNG and the CSV behind each.

@@ -34,9 +34,17 @@ def judge_models() -> dict[str, Path]:
     return {folder.name: folder for folder in sorted(folders)}
 
 
+def reranker_models() -> dict[str, Path]:
+    """Name -> folder of the embedded rerankers. They load like backbones; they have forgotten how
+    to write.
+    """
+    folders = (path.parent for path in paths.rerankers_dir().glob("*/config.json"))
+    return {folder.name: folder for folder in sorted(folders)}
+
+
 def embedded_checkpoints() -> dict[str, Path]:
     """Name -> folder of everything embedded that loads like a backbone."""
-    return {**list_backbones(), **judge_models(), **embedders()}
+    return {**list_backbones(), **judge_models(), **embedders(), **reranker_models()}
 
 
 def checkpoint_folder(name: str | Path) -> Path | None:

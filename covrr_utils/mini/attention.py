@@ -44,26 +44,32 @@ def question_attention(
     attention_mask: torch.Tensor | None,
     scaling: float,
     spans: list[int],
+    hidden: torch.Tensor | None = None,
     **kwargs: object,
 ) -> tuple[torch.Tensor, None]:
     """Attention over the layout of `layout`: the prefix is causal, each question sees the prefix
-    and, causally, itself.
+    and, causally, itself. Nothing sees the places of the prefix that are ``hidden`` (B, P): its
+    padding on the left.
 
     Shapes as everywhere in transformers: query (B, H, S, D), key and value (B, H', S, D); returns
     (B, S, H, D).
     """
     queries, keys, values = (x.split(spans, dim=2) for x in (query, key.to(value.dtype), value))
 
-    def hidden(length: int, before: int) -> torch.Tensor:
+    def mask(length: int, before: int) -> torch.Tensor:
         future = torch.ones(length, before + length, dtype=torch.bool, device=query.device).triu(
             before + 1
         )
-        return torch.zeros_like(future, dtype=value.dtype).masked_fill_(future, -torch.inf)
+        mask = torch.zeros_like(future, dtype=value.dtype).masked_fill_(future, -torch.inf)
+        if hidden is None:
+            return mask
+        # finite, for padding sees nothing else, and a row without any number would be NaN
+        least = torch.finfo(value.dtype).min
+        room = torch.nn.functional.pad(hidden, (0, before + length - spans[0]))
+        return mask + room[:, None, None].to(value.dtype) * least
 
     mixed = [
-        plain_attention(
-            queries[0].to(value.dtype), keys[0], values[0], scaling, hidden(spans[0], 0)
-        )
+        plain_attention(queries[0].to(value.dtype), keys[0], values[0], scaling, mask(spans[0], 0))
     ]
     for question in range(1, len(spans)):
         mixed.append(
@@ -72,7 +78,7 @@ def question_attention(
                 torch.cat([keys[0], keys[question]], 2),
                 torch.cat([values[0], values[question]], 2),
                 scaling,
-                hidden(spans[question], spans[0]),
+                mask(spans[question], spans[0]),
             )
         )
     return torch.cat(mixed, 2).transpose(1, 2), None

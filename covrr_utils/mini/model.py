@@ -182,6 +182,8 @@ class Prefix:
             [video, torch.arange(self.next - len(words), self.next).repeat(3, 1)], 1
         )
         self.grid = inputs["video_grid_thw"]
+        opened = int((ids == model.config.vision_start_token_id).nonzero()[0]) + 1
+        self.film = ids[opened : end - 1].tolist()
 
 
 class Visual(NamedTuple):

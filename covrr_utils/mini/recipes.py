@@ -1,4 +1,4 @@
-"""The recipes of the mini backbones, of the mini judge and of the mini embedder: their sizes, and
+"""The recipes of the mini backbones, judge, embedder and reranker: their sizes, and
 their training stage by stage.
 """
 
@@ -13,7 +13,7 @@ HEADS_WEIGHT = 0.3  # of the attribute heads' loss beside that of the answers
 class Stage:
     """Part of a training: ``steps`` batches of ``batch`` clips. Task ``text`` asks questions,
     ``vision`` trains the vision tower alone, ``judge`` asks for judgements of traces, ``embed``
-    contrasts vectors.
+    contrasts vectors, ``match`` asks whether clips match queries.
 
     ``rate`` is the peak learning rate, ``vision_rate`` the share of it that the vision tower gets;
     at 0 it is frozen, and so are its heads.
@@ -74,4 +74,10 @@ EMBEDDING = (Stage("embed", 700, batch=12, rate=2e-3, vision_rate=0.0),)
 
 EMBEDDER_RECIPES = {
     "mini-embedder": replace(RECIPES["mini-1m"], stages=EMBEDDING, beginning="mini-1m")
+}
+
+MATCHING = (Stage("match", 1100, batch=6, rate=1e-3, vision_rate=0.0),)
+
+RERANKER_RECIPES = {
+    "mini-reranker": replace(RECIPES["mini-3m"], stages=MATCHING, beginning="mini-3m")
 }

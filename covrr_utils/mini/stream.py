@@ -84,6 +84,12 @@ def compressed(frames: np.ndarray, rng: random.Random) -> np.ndarray:
     )
 
 
+def filmed(shot: Shot, rng: random.Random) -> np.ndarray:
+    """A fresh clip of the shot: the frames (T, H, W, 3) that a model gets, uint8."""
+    frames = render(shot, rng.getrandbits(40), FRAME_INDICES)
+    return compressed(frames, rng) if rng.random() < 0.7 else frames
+
+
 class Stream(IterableDataset):
     """Batches ``start, start + 1, ...`` of the training stream; batch ``n`` depends on (seed, n)
     alone, so training can resume.
@@ -126,8 +132,7 @@ class Stream(IterableDataset):
                     shot for shot in iter(lambda: random_shot(rng), None) if shot not in held_out
                 )
             shots.append(shot)
-            frames = render(shot, rng.getrandbits(40), FRAME_INDICES)
-            clips.append(compressed(frames, rng) if rng.random() < 0.7 else frames)
+            clips.append(filmed(shot, rng))
         attributes = [
             [VALUES[name].index(getattr(shot, name)) for name in ATTRIBUTES] for shot in shots
         ]

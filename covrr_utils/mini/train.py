@@ -1,11 +1,12 @@
 """Trains a mini backbone from nothing: ``python -m covrr_utils.mini.train mini-3m``; or, from a
-backbone, the mini judge (``mini-judge``) or the mini embedder (``mini-embedder``).
+backbone, the mini judge (``mini-judge``), the mini embedder (``mini-embedder``) or the mini
+reranker (``mini-reranker``).
 
 The model is a `Qwen3VLForConditionalGeneration` of a few million parameters. It never sees a
-triplet as a retrieval problem and no contrastive loss (but for the mini embedder, which learns by
-nothing else): it learns to write what the method's own prompts ask for, on freshly rendered clips
-of the mini world. Training can be interrupted at any
-time and resumes from its last state.
+triplet as a retrieval problem and no contrastive loss (but for the mini embedder and the mini
+reranker, which learn by nothing else): it learns to write what the method's own prompts ask for, on
+freshly rendered clips of the mini world. Training can be interrupted at any time and resumes from
+its last state.
 """
 
 from __future__ import annotations
@@ -30,8 +31,16 @@ from covrr_utils.files import write_atomically
 from covrr_utils.judging.rubric import HEAD
 from covrr_utils.mini.attention import QUESTIONS, fast_vision
 from covrr_utils.mini.contrast import ContrastStream, ContrastTrainee, contrast_loss
+from covrr_utils.mini.lineups import MatchStream
+from covrr_utils.mini.match_loss import MatchTrainee, match_loss
 from covrr_utils.mini.model import VOCABULARY, Prefix, Trainee, loss_of, new_model
-from covrr_utils.mini.recipes import EMBEDDER_RECIPES, JUDGE_RECIPES, RECIPES, Recipe
+from covrr_utils.mini.recipes import (
+    EMBEDDER_RECIPES,
+    JUDGE_RECIPES,
+    RECIPES,
+    RERANKER_RECIPES,
+    Recipe,
+)
 from covrr_utils.mini.render import SIZE
 from covrr_utils.mini.stream import FRAME_INDICES, MODEL_FPS, Stream, corpus
 from covrr_utils.mini.tokenizer import build_processor, build_tokenizer
@@ -121,6 +130,13 @@ def begin(recipe: Recipe) -> tuple[Qwen3VLForConditionalGeneration, Qwen3VLProce
     )
 
 
+# of a task: what is trained besides the model, and where the batches come from
+PRACTICE: dict[str, tuple[type[Trainee], type[Stream]]] = {
+    "embed": (ContrastTrainee, ContrastStream),
+    "match": (MatchTrainee, MatchStream),
+}
+
+
 def batch_loss(
     trainee: Trainee,
     prefix: Prefix,
@@ -130,6 +146,8 @@ def batch_loss(
     """The loss of one batch of the stream, whatever its task."""
     if isinstance(trainee, ContrastTrainee):
         return contrast_loss(trainee, prefix, video_processor, batch)
+    if isinstance(trainee, MatchTrainee):
+        return match_loss(trainee, prefix, video_processor, batch)
     return loss_of(trainee, prefix, video_processor, batch)
 
 
@@ -153,20 +171,22 @@ def train(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model, processor = begin(recipe)
     tasks = {stage.task for stage in recipe.stages}
-    trainee = (ContrastTrainee if "embed" in tasks else Trainee)(model).to(device)
+    kind, practice = PRACTICE.get(recipe.stages[0].task, (Trainee, Stream))
+    trainee = kind(model).to(device)
     prefix = Prefix(
         model,
         processor,
         head=HEAD if "judge" in tasks else "",
         system=published_instruction() if "embed" in tasks else "",
     )
-    practice = ContrastStream if "embed" in tasks else Stream
     model.train()
     model.model.language_model.set_attn_implementation(QUESTIONS)
     groups = parameter_groups(trainee)
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), foreach=True)
     start = load_state(work, trainee, optimizer)
-    batches = practice(recipe, processor.tokenizer, prefix.ids, start)
+    batches = practice(
+        recipe, processor.tokenizer, prefix.film if "match" in tasks else prefix.ids, start
+    )
     stream = DataLoader(
         batches, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None
     )
@@ -176,7 +196,8 @@ def train(
         flush=True,
     )
     work.mkdir(parents=True, exist_ok=True)
-    if compiled and "embed" not in tasks:  # its shapes change from step to step
+    fixed = not tasks & set(PRACTICE)  # the shapes of the others change from step to step
+    if compiled and fixed:
         for layer in [*model.model.language_model.layers, *model.model.visual.blocks]:
             layer.forward = torch.compile(layer.forward)
     begun, running = time.time() - resume_log(work / "log.jsonl", start), None
@@ -191,7 +212,7 @@ def train(
                 group["lr"] = learning_rate(recipe, step) * (
                     recipe.stage(step)[0].vision_rate if group["vision"] else 1.0
                 )
-            with torch.autocast(device, torch.bfloat16, enabled="embed" not in tasks):
+            with torch.autocast(device, torch.bfloat16, enabled=fixed):
                 loss = batch_loss(trainee, prefix, processor.video_processor, batch)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -232,6 +253,7 @@ def main() -> None:
         **dict.fromkeys(RECIPES, paths.backbones_dir),
         **dict.fromkeys(JUDGE_RECIPES, paths.judges_dir),
         **dict.fromkeys(EMBEDDER_RECIPES, paths.embedders_dir),
+        **dict.fromkeys(RERANKER_RECIPES, paths.rerankers_dir),
     }
     parser.add_argument("name", choices=folders, help="which model to train")
     parser.add_argument(
@@ -240,13 +262,13 @@ def main() -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        help="checkpoint folder to write (default: NAME in data/backbones, data/judges or"
-        " data/embedders)",
+        help="checkpoint folder to write (default: NAME in data/backbones, data/judges,"
+        " data/embedders or data/rerankers)",
     )
     arguments = parser.parse_args()
     train(
         arguments.name,
-        {**RECIPES, **JUDGE_RECIPES, **EMBEDDER_RECIPES}[arguments.name],
+        {**RECIPES, **JUDGE_RECIPES, **EMBEDDER_RECIPES, **RERANKER_RECIPES}[arguments.name],
         arguments.work or paths.runs_dir() / "training" / arguments.name,
         arguments.out or folders[arguments.name]() / arguments.name,
     )
