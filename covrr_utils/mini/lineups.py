@@ -127,5 +127,5 @@ class MatchStream(Stream):
         rng = random.Random(f"{self.recipe.seed}/{number}")
         shots, queries = lineup(rng, held_out)
         frames = torch.from_numpy(np.stack([filmed(shot, rng) for shot in shots]))
-        film = self.tokenizer.decode(self.prefix)
+        film = str(self.tokenizer.decode(self.prefix))
         return {"frames": frames} | lineup_tensors(shots, queries, self.tokenizer, film)
