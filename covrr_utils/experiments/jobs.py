@@ -20,7 +20,7 @@ from covrr_utils.experiments.workbook import (
 
 GATHERED = "all"  # in place of the backbone, for notebooks that compare backbones
 
-GATHERING = ("07_ablation_backbone", "08_paper_figures")
+GATHERING = ("10_ablation_backbone", "11_paper_figures")
 
 PER_BACKBONE = (
     "00_start_here",
@@ -30,7 +30,7 @@ PER_BACKBONE = (
     "04_retrieval",
     "05_ablation_reasoning",
     "06_ablation_pooling",
-    "09_reasoning_quality",
+    "07_reasoning_quality",
 )
 
 

@@ -155,7 +155,7 @@ def test_two_workers_leave_what_one_leaves(workbook, monkeypatch, tmp_path):
 
 def test_a_notebook_waits_for_what_it_builds_on():
     jobs = plan_jobs(
-        ["mini-1m", "mini-3m"], ["mini"], ["00_start_here", "04_retrieval", "07_ablation_backbone"]
+        ["mini-1m", "mini-3m"], ["mini"], ["00_start_here", "04_retrieval", "10_ablation_backbone"]
     )
     small, small_04, large, large_04, gathered = jobs
     assert reruns._next(jobs, []) is small
@@ -173,9 +173,9 @@ def test_workers_share_the_cores(workbook, monkeypatch):
     monkeypatch.setattr(reruns.os, "cpu_count", lambda: 8)
     jobs = plan_jobs(["a", "b", "c"], ["mini"], ["10_measures"])
     gathered = reruns.Job(
-        "07_ablation_backbone",
+        "10_ablation_backbone",
         {},
-        workbook / "mini" / planning.GATHERED / "07_ablation_backbone",
+        workbook / "mini" / planning.GATHERED / "10_ablation_backbone",
         workbook,
     )
     assert reruns._share(jobs, 2) == 4 and reruns._share(jobs, 16) == 2, (
@@ -208,15 +208,15 @@ def test_only_the_published_parameters_touch_the_published_figures():
     assert (
         jobs["mini-3m", "06_ablation_pooling"].figures
         == paths.committed_figures_dir()
-        == jobs["all", "08_paper_figures"].figures
+        == jobs["all", "11_paper_figures"].figures
     )
     assert (
         jobs["mini-1m", "06_ablation_pooling"].figures
         == jobs["mini-1m", "06_ablation_pooling"].folder / "figures"
     )
-    for name in ("07_ablation_backbone", "08_paper_figures"):
+    for name in ("10_ablation_backbone", "11_paper_figures"):
         assert jobs["all", name].parameters["BACKBONES"] == list(list_backbones())
-    (some,) = plan_jobs(["mini-1m"], ["mini"], ["07_ablation_backbone"])
+    (some,) = plan_jobs(["mini-1m"], ["mini"], ["10_ablation_backbone"])
     assert some.figures != paths.committed_figures_dir(), "a comparison of fewer is another figure"
     (limited,) = plan_jobs(["mini-3m"], ["mini"], ["04_retrieval"], {"LIMIT": 5})
     assert limited.figures != paths.committed_figures_dir()
