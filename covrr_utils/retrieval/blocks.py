@@ -18,9 +18,11 @@ from jaxtyping import Float, Float32, Float64, Int
 
 from covrr_utils.retrieval.ranking import norms_of
 
-BLOCK_BYTES = 8 << 20  # of a block in float32: it stays in the processor's cache
+BLOCK_BYTES = 4 << 20  # of a block in float32: it stays in the processor's cache
 
 ROWS = 8192  # of a block at most
+
+PAIR_BYTES = 1 << 18  # of the vectors that are compared one by one in float64 at a time
 
 TERMS = 256  # of a product in float32 that are summed up at a stretch
 
@@ -67,20 +69,23 @@ class Block:
         vectors = self.source.astype(np.float64)
         return units @ (vectors / np.linalg.norm(vectors, axis=1)[:, None]).T
 
-    def exact(
-        self, units: Float64[np.ndarray, "N D"], rows: Int[np.ndarray, " N"]
-    ) -> Float64[np.ndarray, " N"]:
-        """The cosine in float64 of each query with one vector of the block."""
-        return cosines_of_pairs(units, self.source[rows])
-
 
 def cosines_of_pairs(
-    units: Float64[np.ndarray, "N D"], vectors: Float[np.ndarray, "N D"]
+    units: Float64[np.ndarray, "Q D"],
+    rows: Int[np.ndarray, " N"],
+    vectors: Float[np.ndarray, "G D"],
+    places: Int[np.ndarray, " N"],
 ) -> Float64[np.ndarray, " N"]:
-    """The cosine in float64 of each query of length 1 with the vector of the same row."""
-    vectors = vectors.astype(np.float64)
-    lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
-    return np.einsum("nd,nd->n", units, vectors) / lengths
+    """The cosines in float64 of pairs: of the queries of length 1 in these ``rows`` with the
+    vectors at these ``places``.
+    """
+    cosines = np.empty(len(rows))
+    step = max(1, PAIR_BYTES // (8 * max(units.shape[1], 1)))
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        some = vectors[places[part]].astype(np.float64)
+        cosines[part] = np.vecdot(units[rows[part]], some) / np.sqrt(np.vecdot(some, some))
+    return cosines
 
 
 def error(width: int) -> float:
@@ -134,15 +139,11 @@ def _block(begin: int, part: Float[np.ndarray, "B D"], single: Float32[np.ndarra
 
 def _squares(vectors: Float32[np.ndarray, "B D"]) -> Float64[np.ndarray, " B"]:
     """The squared lengths, summed up in float32 over `TERMS` terms at a stretch."""
-    width = vectors.shape[1]
-    return sum(
-        (
-            np.einsum("nd,nd->n", part, part).astype(np.float64)
-            for start in range(0, width, TERMS)
-            for part in [vectors[:, start : start + TERMS]]
-        ),
-        np.zeros(len(vectors)),
-    )
+    count, width = vectors.shape
+    whole = width - width % TERMS
+    parts = vectors[:, :whole].reshape(count, whole // TERMS, TERMS)
+    squares = np.vecdot(parts, parts).sum(axis=1, dtype=np.float64)
+    return squares + np.vecdot(vectors[:, whole:], vectors[:, whole:])
 
 
 def _by_torch(single: Float32[np.ndarray, "B D"], part: Float[np.ndarray, "B D"]) -> None:

@@ -1,7 +1,8 @@
 """The ranks of many queries in a gallery of any size, block by block.
 
 A block of the gallery is compared with all queries by matrix products in float32. Where float32
-cannot tell two scores apart, they are computed again in float64. So ranks and best videos are
+cannot tell two scores apart, they are computed again in float64: those about as high as the
+target's, block by block; those among which the best are, at the end. So ranks and best videos are
 exactly those of `covrr_utils.retrieval.ranking`, at about the cost of the products, and the memory
 does not grow with the gallery, which may be a memory map of half precision.
 """
@@ -19,9 +20,9 @@ from covrr_utils.retrieval.ranking import TIE, check_widths, norms_of, target_le
 
 QUERIES = 512  # that are compared with a block at a time
 
-PAIRS = 2048  # scores that are computed again at a time
-
 MANY = 1 / 16  # of a block: from here on, all of it is computed again, by one matrix product
+
+TIED = 4  # times as many as the best that are asked for: more are not kept, but told apart at once
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,7 @@ def search(
     parts = []
     for start in range(0, len(queries), QUERIES):
         part = slice(start, start + QUERIES)
-        places = np.asarray(targets[part])
-        parts.append(_Queries(queries[part], gallery[places], left_out[part], k))
+        parts.append(_Queries(queries[part], gallery, targets[part], left_out[part], k))
     for block in blocks(gallery):
         for some in parts:
             some.compare(block)
@@ -75,16 +75,19 @@ class _Queries:
     def __init__(
         self,
         queries: Float[np.ndarray, "Q D"],
-        targets: Float[np.ndarray, "Q D"],
+        gallery: Float[np.ndarray, "G D"],
+        targets: Sequence[int],
         left_out: Sequence[Collection[int]],
         k: int,
     ):
-        self.k, count = k, len(queries)
+        self.gallery, self.k, count = gallery, k, len(queries)
         self.units = queries.astype(np.float64) / norms_of("query", queries)[:, None]
         self.single = self.units.astype(np.float32)
         self.error = error(queries.shape[1])
         with np.errstate(invalid="ignore"):  # of a target without a direction its block tells
-            self.target = cosines_of_pairs(self.units, targets)
+            self.target = cosines_of_pairs(
+                self.units, np.arange(count), gallery, np.asarray(targets)
+            )
         self.surely = _upward(self.target + self.error + TIE)  # more than this is ahead
         self.maybe = _downward(self.target - self.error - TIE)  # less than this is behind
         self.ahead = np.zeros(count, np.int64)  # so many score at least as high as the target
@@ -94,7 +97,7 @@ class _Queries:
         self.left_out = rows[order], places[order]
         self.kept = _Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
         self.new: list[_Pairs] = []  # may be among the best
-        self.bound = np.full(count, -np.inf)  # the score of the last one of the k best so far
+        self.bound = np.full(count, -np.inf)  # what scores less is not among the k best
 
     def compare(self, block: Block) -> None:
         """Take a block of the gallery into account."""
@@ -102,45 +105,61 @@ class _Queries:
         begin, end = np.searchsorted(self.left_out[1], [block.begin, block.begin + len(block)])
         out = slice(begin, end)
         scores[self.left_out[0][out], self.left_out[1][out] - block.begin] = -np.inf
+        self._count_ahead(scores, block)
+        self._keep_best(scores, block)
+
+    def _count_ahead(self, scores: Float32[np.ndarray, "Q B"], block: Block) -> None:
+        """Count what scores at least as high as each target."""
         ahead = scores > self.surely[:, None]
-        self.ahead += np.count_nonzero(ahead, axis=1)
         near = scores >= self.maybe[:, None]
+        self.ahead += np.count_nonzero(ahead, axis=1)
         near ^= ahead
-        best = self._may_be_best(scores)
-        rows, places = np.nonzero(near | best)
-        exact = self._exact(rows, places, block)
-        tied = near[rows, places] & (exact >= self.target[rows] - TIE)
+        rows, places = np.nonzero(near)
+        tied = self._exact(rows, places, block) >= self.target[rows] - TIE
         self.ahead += np.bincount(rows[tied], minlength=len(self.ahead))
-        chosen = best[rows, places]
-        self.new.append(_Pairs(rows[chosen], places[chosen] + block.begin, exact[chosen]))
-        if sum(map(len, self.new)) >= self.k * len(self.units):
-            self._keep()
 
     def ranked(self) -> list[Ranked]:
         """What came of it, for every query."""
-        self._keep()
-        bounds = np.searchsorted(self.kept.rows, np.arange(len(self.units) + 1))
+        self._drop()
+        best = self._told_apart(self.kept)
+        bounds = np.searchsorted(best.rows, np.arange(len(self.units) + 1))
         return [
-            Ranked(int(rank), self.kept.places[begin:end], self.kept.scores[begin:end])
+            Ranked(int(rank), best.places[begin:end], best.scores[begin:end])
             for rank, begin, end in zip(self.ahead, bounds, bounds[1:])
         ]
 
-    def _may_be_best(self, scores: Float32[np.ndarray, "Q B"]) -> Bool[np.ndarray, "Q B"]:
-        """Which may be among the k best so far, as far as float32 can tell."""
-        best = scores >= _downward(self.bound - self.error)[:, None]
+    def _keep_best(self, scores: Float32[np.ndarray, "Q B"], block: Block) -> None:
+        """Keep what may be among the k best, as far as float32 can tell."""
+        bound = _downward(self.bound)
+        better = np.flatnonzero(scores.max(axis=1) >= bound)
+        some = scores[better]
+        best = (some >= bound[better, None]) & (some > -np.inf)
         many = np.flatnonzero(np.count_nonzero(best, axis=1) > 2 * self.k)
-        if len(many) and self.k < scores.shape[1]:
-            of_block = np.partition(scores[many], -self.k, axis=1)[:, -self.k].astype(np.float64)
-            best[many] &= scores[many] >= _downward(of_block - 2 * self.error)[:, None]
-        return best & (scores > -np.inf)
+        if len(many) and self.k < some.shape[1]:
+            of_block = np.partition(some[many], -self.k, axis=1)[:, -self.k].astype(np.float64)
+            best[many] &= some[many] >= _downward(of_block - 2 * self.error)[:, None]
+        rows, places = np.nonzero(best)
+        pairs = _Pairs(better[rows], places + block.begin, some[rows, places].astype(np.float64))
+        self.new.append(pairs)
+        if sum(map(len, self.new)) >= self.k * len(self.units):
+            self._drop()
 
-    def _keep(self) -> None:
-        """The k best of each row's kept and new ones; of equal scores the one that stands first."""
-        self.kept = _Pairs.joined([self.kept, *self.new]).best(self.k)
-        self.new = []
-        full = np.flatnonzero(np.bincount(self.kept.rows, minlength=len(self.bound)) == self.k)
-        last = np.searchsorted(self.kept.rows, full, side="right") - 1
-        self.bound[full] = self.kept.scores[last]
+    def _drop(self) -> None:
+        """Keep of the pairs those that may still be among the k best of their row."""
+        pairs = _Pairs.joined([self.kept, *self.new])
+        last = pairs.best(self.k)
+        full = np.flatnonzero(np.bincount(last.rows, minlength=len(self.bound)) == self.k)
+        ends = np.searchsorted(last.rows, full, side="right") - 1
+        self.bound[full] = last.scores[ends] - 2 * self.error
+        pairs = pairs.of(pairs.scores >= self.bound[pairs.rows])
+        if len(pairs) > TIED * self.k * len(self.units):
+            pairs = self._told_apart(pairs)
+        self.kept, self.new = pairs, []
+
+    def _told_apart(self, pairs: _Pairs) -> _Pairs:
+        """The k best of each row by their exact scores; of equal ones those that stand first."""
+        exact = cosines_of_pairs(self.units, pairs.rows, self.gallery, pairs.places)
+        return _Pairs(pairs.rows, pairs.places, exact).best(self.k)
 
     def _exact(
         self, rows: Int[np.ndarray, " N"], places: Int[np.ndarray, " N"], block: Block
@@ -148,16 +167,12 @@ class _Queries:
         """The scores of these pairs in float64."""
         if len(rows) > MANY * len(self.units) * len(block):
             return block.all_exact(self.units)[rows, places]
-        exact = np.empty(len(rows))
-        for start in range(0, len(rows), PAIRS):
-            part = slice(start, start + PAIRS)
-            exact[part] = block.exact(self.units[rows[part]], places[part])
-        return exact
+        return cosines_of_pairs(self.units, rows, block.source, places)
 
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Queries (by row), places of the gallery, and their exact scores."""
+    """Queries (by row), places of the gallery, and their scores."""
 
     rows: Int[np.ndarray, " N"]
     places: Int[np.ndarray, " N"]
@@ -165,6 +180,10 @@ class _Pairs:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def of(self, chosen: Bool[np.ndarray, " N"]) -> _Pairs:
+        """The chosen ones of these."""
+        return _Pairs(self.rows[chosen], self.places[chosen], self.scores[chosen])
 
     @classmethod
     def joined(cls, parts: Sequence[_Pairs]) -> _Pairs:

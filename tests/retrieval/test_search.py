@@ -31,7 +31,7 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(search, "QUERIES", 7)
     monkeypatch.setattr(blocks, "ROWS", 16)
     monkeypatch.setattr(blocks, "TERMS", 10)
-    monkeypatch.setattr(search, "PAIRS", 5)
+    monkeypatch.setattr(blocks, "PAIR_BYTES", 1000)
 
 
 def problem(spread, seed=0, width=24):
@@ -62,7 +62,27 @@ def test_equal_vectors_are_ties_against_the_query(small_blocks):
     gallery = np.repeat(queries[:1], 50, 0)
     for (rank, best), out in zip(in_blocks(queries, gallery, targets, left_out, 5), left_out):
         assert rank == 50 - len(out)
-        assert len(set(best) - out) == 5
+        assert best == [place for place in range(50) if place not in out][:5]
+
+
+def test_float64_computes_few_scores_again(monkeypatch):
+    """Those of the best at the end and of those level with the target, not of all that were among
+    the best on the way.
+    """
+    rng = np.random.default_rng(0)
+    gallery, queries = (rng.standard_normal((count, 64), np.float32) for count in (6000, 20))
+    gallery = gallery[np.argsort(gallery @ queries[0])]  # worst first: all are among the best once
+    given = queries, gallery, rng.integers(0, 6000, 20).tolist(), [set()] * 20, 10
+    counted = []
+    pairs = search.cosines_of_pairs
+    monkeypatch.setattr(blocks, "ROWS", 100)
+    monkeypatch.setattr(
+        search,
+        "cosines_of_pairs",
+        lambda units, rows, *rest: counted.append(len(rows)) or pairs(units, rows, *rest),
+    )
+    assert in_blocks(*given) == at_once(*given)
+    assert 20 * (10 + 2) <= sum(counted) < 20 * (10 + 3)
 
 
 def test_a_gallery_of_half_precision_stays_on_disk(small_blocks, tmp_path):
