@@ -30,7 +30,9 @@ PER_BACKBONE = (
     "04_retrieval",
     "05_ablation_reasoning",
     "06_ablation_pooling",
-    "07_reasoning_quality",
+    "07_reasoning_score",
+    "08_judges",
+    "09_failures",
 )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from covrr_utils.benchmarks.benchmark import Triplet
@@ -33,6 +34,28 @@ def write_failure_page(
     ``hits`` shows triplets whose target came first too.
     """
     diagnoses = diagnose(run, result)
+    score, cards = _scored_cards(
+        run, result, diagnoses, [hits or not diagnosis.hit for diagnosis in diagnoses]
+    )
+    page = failure_page(
+        f"{'Hits and misses' if hits else 'Misses'}: {result.strategy} on {result.benchmark}",
+        _facts(result, score),
+        diagnoses,
+        cards,
+        films(run.benchmark.video_path, (video for card in cards for video in card.videos)),
+        lacking(run.benchmark.triplets, cards),
+    )
+    shown = "all" if hits else "misses"
+    path = to or run.quality_folder / result_name(result, f"__{shown}.html")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, page)
+    return path
+
+
+def _scored_cards(
+    run: Run, result: Result, diagnoses: Sequence[Diagnosis], chosen: Sequence[bool]
+) -> tuple[Score | None, list[FailureCard]]:
+    """The Reasoning Score of the traces, if there is any, and the cards of the triplets chosen."""
     queries = run.queries(result.strategy)
     texts = {video: described.text for video, described in run.gallery().items()}
     judge, traced = SlotsJudge(), cases(run, result.strategy)
@@ -51,24 +74,44 @@ def write_failure_page(
             texts,
             verdicts.get(triplet.id),
         )
-        for number, (triplet, row, diagnosis) in enumerate(
-            zip(run.benchmark.triplets, result.queries, diagnoses, strict=True)
+        for number, (triplet, row, diagnosis, shown) in enumerate(
+            zip(run.benchmark.triplets, result.queries, diagnoses, chosen, strict=True)
         )
-        if hits or not diagnosis.hit
+        if shown
     ]
-    page = failure_page(
-        f"{'Hits and misses' if hits else 'Misses'}: {result.strategy} on {result.benchmark}",
-        _facts(result, score),
-        diagnoses,
-        cards,
-        films(run.benchmark.video_path, (video for card in cards for video in card.videos)),
-        lacking(run.benchmark.triplets, cards),
-    )
-    shown = "all" if hits else "misses"
-    path = to or run.quality_folder / result_name(result, f"__{shown}.html")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, page)
-    return path
+    return score, cards
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """Some cards of the page as a chapter shows them: all of them open, in a box whose styles leave
+    the chapter around it alone.
+    """
+
+    cards: Sequence[FailureCard]
+    films: Films
+
+    def _repr_html_(self) -> str:
+        return render(
+            "covrr_utils.judging",
+            "failure_excerpt.html.j2",
+            films=self.films,
+            items=self.cards,
+            stage_meanings=STAGES,
+            meaning=meaning,
+        ).decode()
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{card.edit} {card.verdict}" for card in self.cards)
+
+
+def excerpt(run: Run, result: Result, triplets: Sequence[str]) -> Excerpt:
+    """The cards of the ``triplets`` with these ids, in the benchmark's order; hits have one too."""
+    diagnoses = diagnose(run, result)
+    chosen = [diagnosis.id in triplets for diagnosis in diagnoses]
+    _, cards = _scored_cards(run, result, diagnoses, chosen)
+    videos = (video for card in cards for video in card.videos)
+    return Excerpt(cards, films(run.benchmark.video_path, videos))
 
 
 def failure_page(

@@ -12,7 +12,7 @@ import pytest
 from covrr_utils.benchmarks.benchmark import Triplet
 from covrr_utils.judging.diagnostics import Diagnosis
 from covrr_utils.judging.failure_cards import DESCRIPTION, GOLD, TRACE, failure_card, fate
-from covrr_utils.judging.failure_page import failure_page, lacking
+from covrr_utils.judging.failure_page import Excerpt, failure_page, lacking
 from covrr_utils.pages.cards import WHOLE
 from covrr_utils.pages.films import FRAMES, Films, film
 from covrr_utils.traces.reading import parse_trace
@@ -134,6 +134,22 @@ class Tree(HTMLParser):
     def handle_data(self, data):
         if not {"script", "style"} & set(self.open):
             self.words += data
+
+
+def test_an_excerpt_stands_in_a_chapter_and_leaves_it_alone():
+    """The cards of the page, all open, without links to cards that are not there; their styles are
+    held to their box.
+    """
+    shown = [card(query=Query(TARGET)), card(1, triplet("8"), query=Query(TARGET))]
+    text = Excerpt(shown, Films({}, {"reference": "missing"}))._repr_html_()
+    tree = Tree(text)
+    assert tree.open == [] and tree.ids == ["triplet-7", "triplet-8"] and tree.links == []
+    assert text.count('<details class="body" open>') == 2 and "<script" not in text
+    assert re.search(r"<style>@scope \{", text) and ":root" not in text
+    for item in shown:
+        assert item.edit in tree.words and item.verdict in tree.words
+    assert str(repr(Excerpt(shown, Films()))).count("Missed: the target has rank 3") == 2
+    assert "Nothing to show" in Excerpt([], Films())._repr_html_()
 
 
 def test_every_card_has_a_link_and_foreign_text_stays_text():

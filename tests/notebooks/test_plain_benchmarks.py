@@ -18,9 +18,11 @@ SAID = {
     "04_retrieval": "The triplets of this benchmark carry no tags.",
     "05_ablation_reasoning": "there is one line for all of them",
     "06_ablation_pooling": "4 gallery descriptions, 2 queries",
+    "07_reasoning_score": "by hand equals the package: True",
+    "08_judges": "an empty trace scores 0.0",
+    "09_failures": "open it in a browser, no server needed",
     "10_ablation_backbone": "One backbone alone: there is nothing to compare it with.",
     "11_paper_figures": "queries shown in figure 1: ",
-    "07_reasoning_quality": "by hand equals the package: True",
     "12_past_the_paper": "fusion by hand and by the package are the same: True",
     "13_your_own_videos": "every video is described or a named failure: True",
     "A1_train_the_mini_backbones": "text    1600 steps of 32 clips",
@@ -56,7 +58,7 @@ def test_the_table_of_sentences_is_complete():
 
 @pytest.mark.parametrize(
     "chapter",
-    [pytest.param(name, marks=pytest.mark.slow if name.startswith("09") else ()) for name in SAID],
+    [pytest.param(name, marks=pytest.mark.slow if name.startswith("08") else ()) for name in SAID],
 )
 def test_every_chapter_runs_on_a_plain_benchmark(chapter, plain, monkeypatch):
     assert SAID[chapter] in run_chapter(chapter, monkeypatch, plain)
