@@ -53,7 +53,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	    uv pip install --python $(BIN)/python -c constraints.txt -e "$(EXTRAS)"; \
 	else \
 	    $(or $(PYTHON),python3) -m venv $(if $(MOVED),--clear) $(VENV) && \
-	    $(BIN)/python -m pip install -c constraints.txt -e "$(EXTRAS)"; \
+	    $(BIN)/python -m pip install --no-compile -c constraints.txt -e "$(EXTRAS)"; \
 	fi
 	@pwd -P > $@
 

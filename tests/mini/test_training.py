@@ -76,7 +76,9 @@ def test_a_question_in_training_sees_exactly_what_it_sees_at_inference(tiny, tas
     assert together == pytest.approx(total / count, abs=1e-4)
 
 
-def test_training_resumes_where_it_stopped(tmp_path):
+def test_training_resumes_where_it_stopped(tmp_path, monkeypatch):
+    sentences = list(stream.corpus(50))  # a small one: each training makes its tokenizer anew
+    monkeypatch.setattr(train, "corpus", lambda: sentences)
     recipe = TINY
     options = dict(save_every=2, log_every=1, workers=0, compiled=False)
     train.train("whole", recipe, tmp_path / "a", tmp_path / "whole", **options)
