@@ -37,11 +37,13 @@ from covrr_utils.mini.model import VOCABULARY, Prefix, Trainee, loss_of, new_mod
 from covrr_utils.mini.recipes import (
     EMBEDDER_RECIPES,
     JUDGE_RECIPES,
+    PRACTICE_RECIPES,
     RECIPES,
     RERANKER_RECIPES,
     Recipe,
 )
 from covrr_utils.mini.render import SIZE
+from covrr_utils.mini.sentence_files import write_sentence_files
 from covrr_utils.mini.stream import FRAME_INDICES, MODEL_FPS, Stream, corpus
 from covrr_utils.mini.tokenizer import build_processor, build_tokenizer
 
@@ -119,11 +121,16 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
 def begin(recipe: Recipe) -> tuple[Qwen3VLForConditionalGeneration, Qwen3VLProcessor]:
     """The model and the processor that a training starts with: random and new, or those of the
-    backbone that the recipe begins with.
+    backbone that the recipe begins with, or new but for the eyes of another backbone.
     """
     if recipe.beginning:
         checkpoint = load_checkpoint(recipe.beginning, device="cpu", dtype="float32")
         return checkpoint.model, checkpoint.processor
+    if recipe.eyes:
+        checkpoint = load_checkpoint(recipe.eyes, device="cpu", dtype="float32")
+        model = new_model(recipe, checkpoint.processor.tokenizer)
+        model.model.visual.load_state_dict(checkpoint.model.model.visual.state_dict())
+        return model, checkpoint.processor
     tokenizer = build_tokenizer(corpus(), VOCABULARY)
     return new_model(recipe, tokenizer), build_processor(
         tokenizer, fps=MODEL_FPS, pixels=SIZE * SIZE * len(FRAME_INDICES)
@@ -250,20 +257,31 @@ def train(
     model.model.language_model.set_attn_implementation("sdpa")
     model.eval().to(torch.bfloat16)
     (model.model if "embed" in tasks else model).save_pretrained(out)
+    if "embed" in tasks:
+        write_sentence_files(out, model.lm_head.in_features, published_instruction())
     processor.save_pretrained(out)
+
+
+def practice_dir() -> Path:
+    """Where the backbones of the experiment on practice go: they are made, measured, and not kept
+    with the workbook.
+    """
+    return paths.runs_dir() / "practice"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m covrr_utils.mini.train", description=__doc__.splitlines()[0]
     )
-    folders = {
-        **dict.fromkeys(RECIPES, paths.backbones_dir),
-        **dict.fromkeys(JUDGE_RECIPES, paths.judges_dir),
-        **dict.fromkeys(EMBEDDER_RECIPES, paths.embedders_dir),
-        **dict.fromkeys(RERANKER_RECIPES, paths.rerankers_dir),
-    }
-    parser.add_argument("name", choices=folders, help="which model to train")
+    homes = (
+        (RECIPES, paths.backbones_dir),
+        (JUDGE_RECIPES, paths.judges_dir),
+        (EMBEDDER_RECIPES, paths.embedders_dir),
+        (RERANKER_RECIPES, paths.rerankers_dir),
+        (PRACTICE_RECIPES, practice_dir),
+    )
+    known = {name: (recipe, home) for recipes, home in homes for name, recipe in recipes.items()}
+    parser.add_argument("name", choices=known, help="which model to train")
     parser.add_argument(
         "--work", type=Path, help="folder for the resumable state (default: runs/training/NAME)"
     )
@@ -271,14 +289,15 @@ def main() -> None:
         "--out",
         type=Path,
         help="checkpoint folder to write (default: NAME in data/backbones, data/judges,"
-        " data/embedders or data/rerankers)",
+        " data/embedders or data/rerankers, or in runs/practice)",
     )
     arguments = parser.parse_args()
+    recipe, home = known[arguments.name]
     train(
         arguments.name,
-        {**RECIPES, **JUDGE_RECIPES, **EMBEDDER_RECIPES, **RERANKER_RECIPES}[arguments.name],
+        recipe,
         arguments.work or paths.runs_dir() / "training" / arguments.name,
-        arguments.out or folders[arguments.name]() / arguments.name,
+        arguments.out or home() / arguments.name,
     )
 
 
