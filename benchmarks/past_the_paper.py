@@ -1,6 +1,9 @@
 """What each way past the paper brings, and what it costs: ``python benchmarks/past_the_paper.py``.
 
-Writes ``data/measured/past_the_paper.csv``, a row for each backbone, benchmark and system; what was
+Writes ``data/measured/past_the_paper.csv``, a row for each backbone, benchmark and system. Of
+``mini-3m`` on ``mini`` two more tables are kept: the rank of every target by every system, and once
+more by the best one without training, given gold traces (``past_the_paper_ranks.csv``); and what is
+known of the targets that this best one does not put first (``past_the_paper_misses.csv``). What was
 measured before is taken from the store. ``mini-val`` is where choices are made, ``mini`` where they
 are reported. Calls of the model are counted, not timed: a machine that does other things tells
 nothing about seconds.
@@ -10,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +23,9 @@ from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.results import Result
 from covrr_utils.experiments.run import Run
 from covrr_utils.files import write_atomically
+from covrr_utils.mini.build import shots_of
+from covrr_utils.mini.captions import read_description
+from covrr_utils.mini.world import Shot
 from covrr_utils.plotting import tables
 from covrr_utils.retrieval import metrics
 from covrr_utils.spreadsheet import csv_bytes
@@ -27,6 +34,16 @@ STRATEGY = "two_stage"
 
 WRITTEN = 2  # calls of the model for a query of two_stage: the trace, then the description
 
+
+def by_embedder(query: str, *others: str) -> dict[str, object]:
+    """The first stage of the embedder of the mini world, fused with other scorers."""
+    return {"scorers": ["embedder", *others], "embedder": EMBEDDER, "embedder_query": query}
+
+
+EMBEDDER = "mini-embedder"
+
+EDIT_ALONE = "embedder: source + edit"  # the one first stage for which nothing is written
+
 FIRST: dict[str, dict[str, object]] = {
     "context": {},
     "alone": {"embedding": "alone"},
@@ -34,6 +51,11 @@ FIRST: dict[str, dict[str, object]] = {
     "bm25": {"scorers": ["bm25"]},
     "context + tfidf": {"scorers": ["states", "tfidf"]},
     "context + bm25": {"scorers": ["states", "bm25"]},
+    EDIT_ALONE: by_embedder("source+edit"),
+    "embedder: description": by_embedder("description"),
+    "embedder: source + edit + trace": by_embedder("source+edit+trace"),
+    "embedder: description, + bm25": by_embedder("description", "bm25"),
+    "embedder: source + edit + trace, + bm25": by_embedder("source+edit+trace", "bm25"),
 }
 
 SECOND: dict[str, dict[str, object]] = {
@@ -46,10 +68,15 @@ SECOND: dict[str, dict[str, object]] = {
     "yes-no, 20": {"rerank": "yes-no", "rerank_depth": 20},
 }
 
+RANKED = ("mini-3m", "mini")  # where every target's rank is kept
+
+BEST = ("bm25", "likelihood, 50")
+
 SYSTEMS = [(first, "-") for first in FIRST]
 SYSTEMS += [(first, "likelihood, 20") for first in FIRST]
 SYSTEMS += [("bm25", second) for second in SECOND if (second not in ("-", "likelihood, 20"))]
 SYSTEMS += [("context", second) for second in ("likelihood, 5", "likelihood, 10")]
+SYSTEMS += [("embedder: source + edit + trace, + bm25", "likelihood, 50")]
 SYSTEMS.sort(key=lambda each: (list(FIRST).index(each[0]), list(SECOND).index(each[1])))
 
 
@@ -57,7 +84,8 @@ def row(first: str, second: str, result: Result, tags: Mapping[str, Sequence[int
     """One system: recalls in percent, R@1 with its interval, overall and by kind of edit."""
     about = result.reranking or {}
     pairs = about.get("pairs_per_query", 0.0)
-    reads = "alone" in first
+    reads = ("alone" in first) + first.startswith("embedder")
+    written = 0 if (first, second) == (EDIT_ALONE, "-") else WRITTEN
     values: dict[str, object] = {
         "backbone": result.backbone,
         "benchmark": result.benchmark,
@@ -73,14 +101,14 @@ def row(first: str, second: str, result: Result, tags: Mapping[str, Sequence[int
         values[tag] = 100 * metrics.recall_at(ranks, 1)
         values[f"{tag} low"], values[f"{tag} high"] = 100 * low, 100 * high
     values["pairs"] = pairs
-    values["calls"] = WRITTEN + reads + pairs
-    values["tokens written"] = result.tokens_per_query
+    values["calls"] = written + reads + pairs
+    values["tokens written"] = result.tokens_per_query if written else 0.0
     values["tokens of the reranker"] = about.get("tokens_per_query", 0.0)
     return values
 
 
 def measured(backbone: str, benchmark: str, systems: Sequence[tuple[str, str]]) -> list[dict]:
-    """A row for each of these systems."""
+    """A row for each of these systems. The ranks of the targets are kept where `RANKED` says so."""
     run = Run(RunConfig(benchmark=benchmark, backbone=backbone, device="cpu"))
     kinds: dict[str, list[int]] = {"implicit": [], "explicit": []}
     for place, triplet in enumerate(run.benchmark.triplets):
@@ -90,13 +118,67 @@ def measured(backbone: str, benchmark: str, systems: Sequence[tuple[str, str]]) 
     for first, second in systems:
         result = run.variant(**FIRST[first], **SECOND[second]).evaluate(STRATEGY, save=False)
         rows.append(row(first, second, result, kinds))
+        if (backbone, benchmark) == RANKED:
+            keep_ranks(first, second, result)
+        if (backbone, benchmark, first, second) == (*RANKED, *BEST):
+            misses = missed(run, result, run.variant(**FIRST[first]).evaluate(STRATEGY, save=False))
+            write_atomically(table_path("misses"), csv_bytes(misses))
+            gold = run.variant(**FIRST[first], **SECOND[second]).evaluate("gold_trace", save=False)
+            keep_ranks(f"gold trace: {first}", second, gold)
         print(f"{backbone} {benchmark}: {first}, {second}: R@1 {rows[-1]['R@1']:.2f}", flush=True)
     return rows
 
 
-def table_path() -> Path:
-    """Where the table lies."""
-    return paths.data_dir() / "measured" / "past_the_paper.csv"
+def missed(run: Run, result: Result, first: Result) -> pd.DataFrame:
+    """The targets that do not come first: their ranks by the first stage and in the end, what was
+    written of query and target, and which of it is wrong.
+    """
+    shots, queries, gallery = shots_of("test"), run.queries(STRATEGY), run.gallery()
+    rows = []
+    for place, triplet in enumerate(run.benchmark.triplets):
+        if result.ranks[place] == 1:
+            continue
+        assert triplet.target is not None
+        shot = shots[triplet.target]
+        rows.append(
+            {
+                "triplet": triplet.id,
+                "first stage": first.ranks[place],
+                "rank": result.ranks[place],
+                "wrong in the query": wrong(queries[triplet.id].text, shot),
+                "wrong in the target": wrong(gallery[triplet.target].text, shot),
+                "query": queries[triplet.id].text,
+                "target": gallery[triplet.target].text,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def wrong(description: str, shot: Shot) -> str:
+    """The attributes of a shot that its description does not tell rightly."""
+    stated = read_description(description)
+    return " ".join(name for name, value in asdict(shot).items() if stated.get(name) != value)
+
+
+def keep_ranks(first: str, second: str, result: Result) -> None:
+    """Put the ranks of a system into the table of ranks, a column for each system."""
+    path = table_path("ranks")
+    table = (
+        pd.read_csv(path)
+        if path.exists()
+        else pd.DataFrame({"triplet": [row["triplet"] for row in result.queries]})
+    )
+    table[f"{first} | {second}"] = pd.array(result.ranks, "Int64")
+    order = [f"{one} | {two}" for one, two in SYSTEMS]
+    order = [name for name in order if name in table]
+    order += [name for name in table.columns[1:] if name not in order]
+    write_atomically(path, csv_bytes(table[["triplet", *order]]))
+
+
+def table_path(what: str = "") -> Path:
+    """Where a table lies."""
+    name = f"past_the_paper_{what}.csv" if what else "past_the_paper.csv"
+    return paths.data_dir() / "measured" / name
 
 
 def kept(rows: Sequence[Mapping[str, object]]) -> None:

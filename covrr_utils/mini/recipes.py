@@ -1,5 +1,5 @@
-"""The recipes of the mini backbones, judge, embedder and reranker, and of the backbones of the
-experiment on practice: their sizes, and their training stage by stage.
+"""The recipes of the mini backbones, judge, embedder and reranker: their sizes, and their training
+stage by stage.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ class Stage:
     contrasts vectors, ``match`` asks whether clips match queries.
 
     ``rate`` is the peak learning rate, ``vision_rate`` the share of it that the vision tower gets;
-    at 0 it is frozen, and so are its heads. ``direct_implicit`` is the share of implicit edits
-    among those after which a clip is described directly; ``traces`` is how many traces of each clip
-    are asked for, 1 or 2.
+    at 0 it is frozen, and so are its heads.
     """
 
     task: str
@@ -26,15 +24,12 @@ class Stage:
     batch: int = 32
     rate: float = 2e-3
     vision_rate: float = 1.0
-    direct_implicit: float = 0.0
-    traces: int = 2
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One backbone: its widths and depths, and its training, stage by stage: from nothing, from the
-    embedded backbone ``beginning``, or from the vision tower and tokenizer of the backbone
-    ``eyes``.
+    """One backbone: its widths and depths, and its training, stage by stage: from nothing, or from
+    the embedded backbone ``beginning``.
     """
 
     text_width: int
@@ -47,7 +42,6 @@ class Recipe:
     stages: tuple[Stage, ...]
     seed: int = 7
     beginning: str | None = None
-    eyes: str | None = None
 
     @property
     def steps(self) -> int:
@@ -86,19 +80,4 @@ MATCHING = (Stage("match", 800, batch=6, rate=1e-3, vision_rate=0.0),)
 
 RERANKER_RECIPES = {
     "mini-reranker": replace(RECIPES["mini-3m"], stages=MATCHING, beginning="mini-3m")
-}
-
-
-def _practice(direct_implicit: float, traces: int = 2) -> Recipe:
-    stage = Stage("text", 700, 16, 2e-3, 0.0, direct_implicit, traces)
-    return replace(RECIPES["mini-1m"], stages=(stage,), eyes="mini-1m")
-
-
-# the same eyes and the same clips; implicit edits in the direct form: none, half as many as
-# explicit ones, as many
-PRACTICE_RECIPES = {
-    "direct-never": _practice(0.0),
-    "direct-half": _practice(1 / 3),
-    "direct-as-often": _practice(1 / 2),
-    "direct-as-often-fewer-traces": _practice(1 / 2, traces=1),
 }

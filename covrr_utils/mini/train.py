@@ -37,7 +37,6 @@ from covrr_utils.mini.model import VOCABULARY, Prefix, Trainee, loss_of, new_mod
 from covrr_utils.mini.recipes import (
     EMBEDDER_RECIPES,
     JUDGE_RECIPES,
-    PRACTICE_RECIPES,
     RECIPES,
     RERANKER_RECIPES,
     Recipe,
@@ -121,16 +120,11 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
 def begin(recipe: Recipe) -> tuple[Qwen3VLForConditionalGeneration, Qwen3VLProcessor]:
     """The model and the processor that a training starts with: random and new, or those of the
-    backbone that the recipe begins with, or new but for the eyes of another backbone.
+    backbone that the recipe begins with.
     """
     if recipe.beginning:
         checkpoint = load_checkpoint(recipe.beginning, device="cpu", dtype="float32")
         return checkpoint.model, checkpoint.processor
-    if recipe.eyes:
-        checkpoint = load_checkpoint(recipe.eyes, device="cpu", dtype="float32")
-        model = new_model(recipe, checkpoint.processor.tokenizer)
-        model.model.visual.load_state_dict(checkpoint.model.model.visual.state_dict())
-        return model, checkpoint.processor
     tokenizer = build_tokenizer(corpus(), VOCABULARY)
     return new_model(recipe, tokenizer), build_processor(
         tokenizer, fps=MODEL_FPS, pixels=SIZE * SIZE * len(FRAME_INDICES)
@@ -262,13 +256,6 @@ def train(
     processor.save_pretrained(out)
 
 
-def practice_dir() -> Path:
-    """Where the backbones of the experiment on practice go: they are made, measured, and not kept
-    with the workbook.
-    """
-    return paths.runs_dir() / "practice"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m covrr_utils.mini.train", description=__doc__.splitlines()[0]
@@ -278,7 +265,6 @@ def main() -> None:
         (JUDGE_RECIPES, paths.judges_dir),
         (EMBEDDER_RECIPES, paths.embedders_dir),
         (RERANKER_RECIPES, paths.rerankers_dir),
-        (PRACTICE_RECIPES, practice_dir),
     )
     known = {name: (recipe, home) for recipes, home in homes for name, recipe in recipes.items()}
     parser.add_argument("name", choices=known, help="which model to train")
@@ -289,7 +275,7 @@ def main() -> None:
         "--out",
         type=Path,
         help="checkpoint folder to write (default: NAME in data/backbones, data/judges,"
-        " data/embedders or data/rerankers, or in runs/practice)",
+        " data/embedders or data/rerankers)",
     )
     arguments = parser.parse_args()
     recipe, home = known[arguments.name]

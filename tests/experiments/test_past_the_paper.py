@@ -6,7 +6,10 @@ import pandas as pd
 import pytest
 
 from covrr_utils import paths
+from covrr_utils.benchmarks.benchmark import load_benchmark
+from covrr_utils.mini.build import shots_of
 from covrr_utils.plotting import tables
+from covrr_utils.retrieval import metrics
 
 
 @pytest.fixture
@@ -28,6 +31,68 @@ def guide():
 def test_the_guides_table_is_the_measured_one(script, table, guide):
     for backbone in table["backbone"].unique():
         assert script.document_table(table, backbone, "mini") in guide
+
+
+@pytest.fixture(scope="module")
+def ranks():
+    return tables.measured_table("past_the_paper_ranks")
+
+
+def test_the_ranks_are_those_that_the_table_counts(table, ranks):
+    chosen = table[(table["backbone"] == "mini-3m") & (table["benchmark"] == "mini")]
+    for _, row in chosen.iterrows():
+        system = ranks[f"{row['first stage']} | {row['reranker']}"].tolist()
+        for k in metrics.KS:
+            assert row[f"R@{k}"] == pytest.approx(100 * metrics.recall_at(system, k), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "line, other",
+    [
+        ("the paper's way", "context | -"),
+        ("BM25 alone", "bm25 | -"),
+        ("context, likelihood, 20", "context | likelihood, 20"),
+        ("BM25, likelihood, 20", "bm25 | likelihood, 20"),
+    ],
+)
+def test_the_paired_differences_are_those_of_the_ranks(guide, ranks, line, other):
+    implicit = ["implicit" in triplet.tags for triplet in load_benchmark("mini").triplets]
+    cells = []
+    for chosen in ([True] * len(implicit), implicit):
+        pair = [ranks[name][chosen].tolist() for name in (other, "bm25 | likelihood, 50")]
+        found = metrics.compare(*pair)
+        low, high = (100 * bound for bound in found.interval)
+        cells.append(f"{100 * found.gain:.2f} [{low:.2f}, {high:.2f}], p = {found.p:.2g}")
+    assert f"| {line} | {cells[0]} | {cells[1]} |" in guide
+
+
+def test_the_causes_of_the_misses_are_those_of_the_texts(script, guide, ranks):
+    misses = tables.measured_table("past_the_paper_misses")
+    shots = shots_of("test")
+    targets = {triplet.id: triplet.target for triplet in load_benchmark("mini").triplets}
+    best = ranks["bm25 | likelihood, 50"]
+    assert misses["triplet"].tolist() == ranks["triplet"][best > 1].tolist()
+    assert misses["rank"].tolist() == best[best > 1].tolist()
+    for _, row in misses.iterrows():
+        shot = shots[targets[str(row["triplet"])]]
+        assert script.wrong(row["query"], shot) == row["wrong in the query"]
+        assert script.wrong(row["target"], shot) == row["wrong in the target"]
+    right, outside = misses["wrong in the query"] == "", misses["first stage"] > 50
+    for why, count in (
+        ("not among the first 50: the query's description is wrong", (outside & ~right).sum()),
+        ("among them, and the query's description is wrong", (~outside & ~right).sum()),
+        ("among them, and the query's description is right", (~outside & right).sum()),
+    ):
+        assert f"{why} | {count} |" in guide
+    assert not (outside & right).any() and misses["triplet"][right].tolist() == [25]
+    assert misses["wrong in the query"].str.contains("kind").sum() == 7
+
+
+def test_with_gold_traces_nearly_all_targets_come_first(ranks):
+    gold = ranks["gold trace: bm25 | likelihood, 50"].tolist()
+    assert metrics.recall_at(gold, 1) == 0.9925 and sorted(gold)[-3:-1] == [2, 2]
+    with_embedder = ranks["embedder: source + edit + trace, + bm25 | likelihood, 20"] > 1
+    assert (with_embedder == (ranks["bm25 | likelihood, 50"] > 1)).all()
 
 
 def test_every_triplet_counts_and_every_recall_lies_in_its_interval(table):
