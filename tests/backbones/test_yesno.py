@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from covrr_utils.backbones.description import NotFinite
-from covrr_utils.backbones.qwen import match_question
+from covrr_utils.backbones.qwen import match_question, qwen_tokenizer
 from covrr_utils.backbones.yesno import YesNo
 from covrr_utils.video.clips import Decoded, as_clip
 
@@ -42,6 +42,28 @@ def test_the_prompt_is_the_published_one_to_the_letter():
     shown = "<|vision_start|><|video_pad|><|vision_end|>"
     assert match_question("A lamp.", source=True) == (GOLDEN % f"{shown}A lamp.", after)
     assert match_question("", source=True) == (GOLDEN % shown, after)
+
+
+def test_the_prompt_has_the_published_tokens():
+    """Ids of Qwen3's own tokenizer, with a source in the query; yes and no are the published rows
+    of the output head.
+    """
+    tokenizer = qwen_tokenizer()
+    before, after = match_question("A lamp.", source=True)
+    system = [
+        *(151644, 8948, 198, 60256, 3425, 279, 11789, 20027, 279, 8502, 3118, 389, 279, 11361),
+        *(323, 279, 758, 1235, 3897, 13, 7036, 429, 279, 4226, 646, 1172, 387, 330, 9693, 1, 476),
+        *(330, 2152, 3263, 151645, 198),
+    ]
+    instruct = [
+        *(151644, 872, 198, 27, 641, 1235, 26818, 16246, 264, 2711, 3239, 11, 17179, 9760, 11178),
+        *(429, 4226, 279, 3239),
+    ]
+    query = [15757, 2859, 26818, 151652, 151656, 151653, 32, 27962, 624]
+    document = [75692, 26818, 151652]
+    assert tokenizer(before)["input_ids"] == system + instruct + query + document
+    assert tokenizer(after)["input_ids"] == [151653, 151645, 198, 151644, 77091, 198]
+    assert tokenizer("yes")["input_ids"] == [9693] and tokenizer("no")["input_ids"] == [2152]
 
 
 @torch.inference_mode()
