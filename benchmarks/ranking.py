@@ -1,5 +1,5 @@
 """Ranking a large gallery, such as ``python benchmarks/ranking.py --galleries 2100 1000000 --width
-1024 --figure growth.png``.
+1024 --csv growth.csv --figure growth.png``.
 
 Random vectors of half precision are written to a file and searched as a memory map: the best 50 and
 the rank of every query's target. Prints, for each size of the gallery, the seconds beside those of
@@ -19,13 +19,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import psutil
 from timing import Timed, in_turn, table
 
+from covrr_utils import files
 from covrr_utils.retrieval.blocks import converted
 from covrr_utils.retrieval.flat import faiss_best
 from covrr_utils.retrieval.ranking import rank_of_target, similarities, top
 from covrr_utils.retrieval.search import search
+from covrr_utils.spreadsheet import csv_bytes
 
 BEST = 50
 
@@ -42,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--queries", type=int, default=64)
     parser.add_argument("--checked", type=int, default=8, help="queries ranked in both ways")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--csv", type=Path, help="where to write what was measured")
     parser.add_argument("--figure", type=Path, help="where to draw the growth")
     options = parser.parse_args(arguments)
     rng = np.random.default_rng(0)
@@ -52,8 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for size in options.galleries:
             gallery = np.load(path, mmap_mode="r")[:size]
             timed[size] = _timed(gallery, options, rng)
+    rows = _rows(timed, options)
+    if options.csv:
+        files.write_atomically(options.csv, csv_bytes(rows))
     if options.figure:
-        _draw(timed, options)
+        _draw(rows, options)
 
 
 def _timed(
@@ -74,7 +81,7 @@ def _timed(
     }
     timed = in_turn(ways, options.rounds)
     print(table(timed, f"{size:,} x {width:,}, float16 on disk, {options.queries} queries"))
-    print(f"memory beside the map: at most {_most_memory(ways[BLOCKS]) / 1e9:.3f} GB")
+    print(f"memory beside the map: at most {_most_memory(ways[BLOCKS]) / 1e6:.0f} MB")
     return timed
 
 
@@ -132,23 +139,34 @@ def _most_memory(way: Callable[[], object]) -> int:
     return most
 
 
-def _draw(timed: dict[int, dict[str, Timed]], options: argparse.Namespace) -> None:
-    """Processor time against the size of the gallery, both in logarithms."""
-    import matplotlib.pyplot as plt
+def _rows(timed: dict[int, dict[str, Timed]], options: argparse.Namespace) -> pd.DataFrame:
+    """What was measured: a row for each size and way."""
+    setting = {"width": options.width, "queries": options.queries, "rounds": options.rounds}
+    return pd.DataFrame(
+        [
+            {
+                "videos": size,
+                "name": name,
+                "seconds": statistics.median(way.processor),
+                "low": min(way.processor),
+                "high": max(way.processor),
+                "wall": statistics.median(way.wall),
+            }
+            | setting
+            for size, ways in timed.items()
+            for name, way in ways.items()
+        ]
+    ).round(4)
 
+
+def _draw(rows: pd.DataFrame, options: argparse.Namespace) -> None:
+    """Processor time against the size of the gallery, both in logarithms."""
     from covrr_utils.plotting import style
+    from covrr_utils.plotting.growth import growth
 
     style.use()
-    figure, axes = plt.subplots(figsize=(6.0, 3.6))
-    sizes = list(timed)
-    for name, marker in zip(timed[sizes[0]], "osD"):
-        seconds = [statistics.median(timed[size][name].processor) for size in sizes]
-        axes.loglog(sizes, seconds, marker=marker, label=name)
-    axes.set_xlabel("videos in the gallery")
-    axes.set_ylabel("processor seconds")
-    axes.set_title(f"{options.queries} queries, {options.width:,} numbers a vector, best {BEST}")
-    axes.legend()
-    figure.savefig(options.figure, dpi=200, bbox_inches="tight", metadata={"Software": None})
+    title = f"{options.queries} queries, {options.width:,} numbers a vector, best {BEST}"
+    files.write_atomically(options.figure, style.exact_png(growth(rows, title), 150))
 
 
 if __name__ == "__main__":

@@ -200,7 +200,12 @@ def write_json(path: Path, data: object, indent: int | None = 1) -> None:
 
 
 def read_or_set_aside(path: Path, parse: Callable[[bytes], T]) -> T | None:
-    """What ``parse`` makes of the file's bytes; None where there is no such file.
+    """As `parse_or_set_aside`, of the file's bytes."""
+    return parse_or_set_aside(path, lambda path: parse(path.read_bytes()))
+
+
+def parse_or_set_aside(path: Path, parse: Callable[[Path], T]) -> T | None:
+    """What ``parse`` makes of the file; None where there is no such file.
 
     A file that ``parse`` refuses (`ValueError`, `KeyError`, `TypeError`, `RecursionError`) is
     damaged: it is named on standard error, renamed to ``<name>.damaged``, and None is returned, so
@@ -208,7 +213,7 @@ def read_or_set_aside(path: Path, parse: Callable[[bytes], T]) -> T | None:
     """
     shown = paths.relative(path)
     try:
-        return parse(path.read_bytes())
+        return parse(path)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -190,6 +190,7 @@ class Embeddings:
             {"embedder": "last token", "dims": dims},
             lambda description: vector(description, dims),
             stored.failures,
+            self.config.vectors,
         )
 
 

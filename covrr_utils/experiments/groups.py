@@ -26,6 +26,7 @@ from covrr_utils.reasoning.prompts import STYLES
 from covrr_utils.reasoning.settings import SYNTHESES
 from covrr_utils.reasoning.strategies import STRATEGIES
 from covrr_utils.retrieval.pooling import ALONE, CONTEXT, POOLINGS, PREDICTS, READS, VISION
+from covrr_utils.retrieval.vectors import FLOAT32, FORMATS
 from covrr_utils.retrieval.weights import WEIGHTINGS
 
 DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
@@ -232,6 +233,11 @@ class RetrievalOptions(Options):
             description="which states are pooled: those that predict a token, those that read it,"
             " the vision tokens, or those of a block that 'layers' keeps, such as 'layer 0'",
         )
+    )
+    vectors: Annotated[str, BeforeValidator(OneOf(names=FORMATS))] = Field(
+        FLOAT32,
+        description="number format in which pooled vectors are kept: float32, or float16 for large"
+        " galleries, which takes half the disk and ranks by the rounded vectors",
     )
     layers: Annotated[
         tuple[float, ...], BeforeValidator(Each(kind=Number(most=1.0), noun="each of layers"))

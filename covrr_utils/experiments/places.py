@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from covrr_utils.experiments.results import Method, Result
 
 # the options that say how descriptions are compared, beside pooling, scheme and source
-RETRIEVING = ("embedding", *RANKING)
+RETRIEVING = ("embedding", "vectors", *RANKING)
 
 LONGEST = 180  # bytes of a file's name: file systems take 255, and writers add to it
 

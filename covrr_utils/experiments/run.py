@@ -84,7 +84,7 @@ class Run:
 
     def variant(self, **changes: Any) -> Run:
         """The same run with other settings of the queries (samples, synthesis, grammar, seed) or of
-        the comparison (pooling, scheme, source, embedding); model and gallery are shared.
+        the comparison (pooling, scheme, source, ...); model and gallery are shared.
 
         Raises
         ------
@@ -115,7 +115,7 @@ class Run:
         return self.folder.parent / "quality"
 
     def clip(self, video: str) -> Clip:
-        """The sampled frames of one video of the benchmark; `ClipError` when it cannot be read."""
+        """The frames of one video of the benchmark; `ClipError` when it cannot be read."""
         return read_clip(self.benchmark.video_path(video), self.backbone.sampling, video)
 
     def gallery(self) -> Outcomes[Described]:
@@ -152,15 +152,14 @@ class Run:
     def pooled(
         self, described: Outcomes[D], pooling: str, scheme: str, source: str = PREDICTS
     ) -> Outcomes[np.ndarray]:
-        """One vector (D,) for each description; one that cannot be pooled joins the failures. What
-        was pooled in this way before is read from the store.
-        """
+        """One vector (D,) for each description; one that cannot be pooled joins the failures."""
         words = self.words if scheme == IDF else None
         return pooled(
             [item.record for item in described.values()],
             way_of(pooling, scheme, source, words),
             lambda description: pool(description, pooling, scheme, source, words),
             described.failures,
+            self.config.vectors,
         )
 
     def pooled_gallery(
@@ -169,7 +168,7 @@ class Run:
         """As `pooled`, for the gallery. The last one is kept: strategies are compared under the
         same pooling.
         """
-        how = pooling, scheme, source, embedding
+        how = pooling, scheme, source, embedding, self.config.vectors
         if how not in self._pooled_gallery:
             gallery = self.embedded(self.gallery(), embedding, "the gallery's descriptions")
             self._pooled_gallery = {how: self.pooled(gallery, pooling, scheme, source)}

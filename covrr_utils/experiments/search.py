@@ -38,12 +38,15 @@ from covrr_utils.experiments.questions import (
     Question,
 )
 from covrr_utils.experiments.reranking import rerank
-from covrr_utils.experiments.run import Run
+from covrr_utils.experiments.run import D, Run
 from covrr_utils.experiments.stored import DescribedQuery
 from covrr_utils.files import content_hash, reason
+from covrr_utils.retrieval.pooling import PREDICTS, pool
 from covrr_utils.retrieval.ranking import top
 from covrr_utils.retrieval.scores import Scores
 from covrr_utils.retrieval.vectors import Vectors
+from covrr_utils.retrieval.weights import IDF
+from covrr_utils.store.pooled import pooled_now
 from covrr_utils.traces.matching import stems, words_among
 from covrr_utils.video.access import check_file
 from covrr_utils.video.clips import ClipError
@@ -234,12 +237,10 @@ class FolderSearch:
         """Every score of every video: by name of the score, then by video. A score that cannot be
         had is left empty, unless it is the one ``by`` which videos are ranked.
         """
-        config, run = self.config, self.run
         read = self.descriptions.read({QUERY: text}, "reading the query")
-        pairs = {ALONE: (run.pooled(read, config.pooling, config.scheme), self._alone)}
+        pairs = {ALONE: (self._pooled(read, PREDICTS), self._alone)}
         if query is not None:
-            pooled = run.pooled(query, config.pooling, config.scheme, config.source)
-            pairs[CONTEXT] = pooled, self._context
+            pairs[CONTEXT] = self._pooled(query, self.config.source), self._context
         scores = {}
         for name, (vectors, gallery) in pairs.items():
             if name == by:
@@ -256,6 +257,13 @@ class FolderSearch:
         by_words = self._words.scores(text, self._stored).tolist()
         scores[WORDS] = dict(zip(self._stored, by_words, strict=True))
         return scores
+
+    def _pooled(self, query: Outcomes[D], source: str) -> Vectors:
+        """The vector of a query: it is pooled now, beside all that is kept of the folder."""
+        words = self.run.words if self.config.scheme == IDF else None
+        how = self.config.pooling, self.config.scheme, source, words
+        records = [item.record for item in query.values()]
+        return pooled_now(records, lambda description: pool(description, *how), query.failures)
 
     def _refuse_failure(self, outcomes: Outcomes) -> None:
         if failure := outcomes.failures.get(QUERY):

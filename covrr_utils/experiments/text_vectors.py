@@ -157,6 +157,7 @@ def by_text_model(run: Run, strategy: str) -> Scores:
             {"text model": "whole vector"},
             lambda description: _unit(description.states[0]),
             described.failures | stored.failures,
+            config.vectors,
         )
 
     return by_cosine(

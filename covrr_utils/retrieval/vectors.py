@@ -9,7 +9,10 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64
 
 from covrr_utils.backbones.description import Failure, Outcomes
+from covrr_utils.retrieval.blocks import converted
 from covrr_utils.retrieval.ranking import check_widths, norms_of
+
+FLOAT32, FLOAT16 = FORMATS = ("float32", "float16")  # in which vectors are kept on disk
 
 
 class Vectors(Outcomes[np.ndarray]):
@@ -56,7 +59,11 @@ class Vectors(Outcomes[np.ndarray]):
         """
         check_widths(query[None], self.matrix)
         unit = query / norms_of("query", query[None])
-        return (self.matrix @ unit.astype(self.matrix.dtype) / self.lengths).astype(np.float32)
+        unit = unit.astype(np.float32)
+        if self.matrix.dtype == np.float16:
+            parts = [single @ unit for _, _, single in converted(self.matrix)]
+            return (np.concatenate(parts) / self.lengths).astype(np.float32)
+        return (self.matrix @ unit / self.lengths).astype(np.float32)
 
     def __getitem__(self, id_: str) -> np.ndarray:
         return np.asarray(self.matrix[self._rows[id_]])

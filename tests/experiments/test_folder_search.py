@@ -179,14 +179,22 @@ def test_a_search_reads_no_description_but_those_it_shows(search, folder, mini, 
     question = Question(text=search.run.gallery()["c.mp4"].text)
     expected = search.ask(question, count=2)
     heads, head = [], Collection.head
+    states, record = [], Collection.record
     monkeypatch.setattr(
         Collection, "head", lambda self, name: heads.append(name) or head(self, name)
     )
+    monkeypatch.setattr(
+        Collection, "record", lambda self, name: states.append(name) or record(self, name)
+    )
+    pooled = {path: path.stat().st_mtime_ns for path in paths.runs_dir().rglob("pooled/*")}
     fresh = FolderSearch(VideoFolder(folder), CONFIG, mini)
     fresh.load(model=False)
-    assert heads == []
+    assert heads == states == []
     assert fresh.ask(question, count=2).hits == expected.hits
     assert len(set(heads)) == 2
+    assert len(states) == 1, "the token states of the question alone"
+    after = {path: path.stat().st_mtime_ns for path in paths.runs_dir().rglob("pooled/*")}
+    assert pooled and after == pooled, "no question writes the vectors of the folder again"
 
 
 def test_words_that_were_kept_and_damaged_are_counted_again(search, folder, mini, capsys):

@@ -5,7 +5,7 @@ import pandas as pd
 from transformers.video_utils import VideoMetadata
 
 from covrr_utils.benchmarks.triplets import Triplet
-from covrr_utils.plotting import charts, judging_charts, paper_figures, pictures, training
+from covrr_utils.plotting import charts, growth, judging_charts, paper_figures, pictures, training
 from covrr_utils.traces.trace import SLOTS, ReasoningTrace
 from covrr_utils.video.clips import Clip, ClipError
 
@@ -66,6 +66,9 @@ CHARTS = {
         {text: ["recall", "score"]},
         text,
         measured(text, n).assign(size=range(4, n + 4)),
+    ),
+    "growth": lambda text, n=2: growth.growth(
+        measured(text, n).assign(videos=range(1, n + 1), seconds=5.0), text
     ),
     "score and recall": lambda text, n=2: judging_charts.score_and_recall(
         measured(text, n), text, text

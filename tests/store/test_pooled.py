@@ -9,7 +9,8 @@ from covrr_utils.backbones.description import Failure
 from covrr_utils.retrieval import pooling
 from covrr_utils.retrieval.pooling import NothingToPool, pool, way_of
 from covrr_utils.retrieval.weights import WEIGHTINGS, WordFrequencies
-from covrr_utils.store.pooled import pooled
+from covrr_utils.store import pooled as pooled_file
+from covrr_utils.store.pooled import pooled, pooled_now
 
 MEAN = way_of("mean", "word", "predicts")
 
@@ -27,9 +28,9 @@ def never(description):
     raise AssertionError(f"{description.text!r} was pooled again")
 
 
-def vectors(folder, by=mean, names=NAMES, way=MEAN):
+def vectors(folder, by=mean, names=NAMES, way=MEAN, kept_as="float32"):
     records = opened(folder).records({f"id {name}": name for name in names})
-    return pooled(list(records.values()), way, by, {})
+    return pooled(list(records.values()), way, by, {}, kept_as)
 
 
 def test_what_was_pooled_is_read_and_is_the_same(folder):
@@ -41,6 +42,38 @@ def test_what_was_pooled_is_read_and_is_the_same(folder):
         assert np.array_equal(again[f"id {name}"], expected)
     some = vectors(folder, never, ["d", "b"])
     assert list(some) == ["id d", "id b"] and np.array_equal(some["id b"], first["id b"])
+
+
+def test_a_large_file_is_mapped_and_says_the_same(folder, monkeypatch):
+    read = vectors(folder)
+    monkeypatch.setattr(pooled_file, "MAPPED_BYTES", 0)
+    mapped = vectors(folder, never)
+    assert not isinstance(read.matrix, np.memmap) and isinstance(mapped.matrix, np.memmap)
+    np.testing.assert_array_equal(mapped.matrix, read.matrix)
+    vectors(folder, names=["d"], by=never)
+    some = vectors(folder, never, ["b", "c"])
+    assert isinstance(some.matrix, np.memmap), "neighbours stay on disk"
+    np.testing.assert_array_equal(some.matrix, read.matrix[1:3])
+    np.testing.assert_array_equal(mapped.lengths, read.lengths)
+
+
+def test_half_precision_is_kept_beside_and_is_the_rounded_vector(folder):
+    exact = vectors(folder)
+    half = vectors(folder, kept_as="float16")
+    again = vectors(folder, never, kept_as="float16")
+    for one in (half, again):
+        assert one.matrix.dtype == np.float16
+        np.testing.assert_array_equal(one.matrix, exact.matrix.astype(np.float16))
+    query = exact["id b"]
+    assert again.cosines(query) == pytest.approx(exact.cosines(query), abs=1e-3)
+    assert again.cosines(query).dtype == np.float32
+    np.testing.assert_array_equal(vectors(folder, never).matrix, exact.matrix)
+
+
+def test_what_is_pooled_for_now_alone_leaves_nothing(folder):
+    now = pooled_now(opened(folder).records().values(), mean, {})
+    assert not (folder / "pooled").exists()
+    np.testing.assert_array_equal(now.matrix, vectors(folder).matrix)
 
 
 def test_another_way_is_pooled_by_itself(folder):
@@ -103,13 +136,19 @@ def test_where_nothing_can_be_pooled_there_are_no_vectors(folder):
     assert len(pooled([], MEAN, never, {})) == 0
 
 
-@pytest.mark.parametrize("part", ["header", "records", "vectors"])
-def test_a_damaged_file_is_set_aside_and_made_again(folder, capsys, part):
+@pytest.mark.parametrize("mapped", [True, False])
+@pytest.mark.parametrize("part", ["header", "records", "vectors", "end", "begin"])
+def test_a_damaged_file_is_set_aside_and_made_again(folder, capsys, monkeypatch, part, mapped):
     before = vectors(folder)
     (path,) = (folder / "pooled").glob("*.safetensors")
     blob = bytearray(path.read_bytes())
-    blob[{"header": 9, "records": blob.index(b"safetensors"), "vectors": -3}[part]] ^= 0x15
+    if part in ("end", "begin"):
+        blob = blob[:-8] if part == "end" else blob[:5]
+    else:
+        blob[{"header": 9, "records": blob.index(b"safetensors"), "vectors": -3}[part]] ^= 0x15
     path.write_bytes(blob)
+    if mapped:
+        monkeypatch.setattr(pooled_file, "MAPPED_BYTES", 0)
     assert np.array_equal(vectors(folder)["id d"], before["id d"])
     assert "is damaged" in capsys.readouterr().err
     assert vectors(folder, never).keys() == before.keys()
