@@ -6,7 +6,8 @@ is killed or a node is removed in the middle?
 
 A worker is killed with -9. A node is removed without grace: all its processes at once. Both happen
 as soon as so many files of the store are written (``--after``). A machine that is busy with other
-work may be too slow for Ray, which gives its own processes 30 seconds to start.
+work may be too slow for Ray, which gives its own processes 15 to 30 seconds to
+start.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -113,7 +114,8 @@ class Cluster:
     def close(self) -> None:
         """End the workers, and Ray where it was started here."""
         for worker in [*self.idle, *(item.worker for item in self.starting.values())]:
-            self.ray.kill(worker)
+            with suppress(self.ray.exceptions.RayError):  # where Ray has ended, they have too
+                self.ray.kill(worker)
         self.idle, self.starting = [], {}
         if self.mine:
             self.ray.shutdown()
@@ -126,7 +128,7 @@ class Cluster:
         Raises
         ------
         ClusterError
-            If no worker can be started, or all are lost one after the other.
+            If no worker can be started, all are lost one after the other, or Ray itself ends.
         FileError
             If the store cannot be written.
         KeyboardInterrupt
@@ -146,6 +148,11 @@ class Cluster:
             except KeyboardInterrupt:
                 say(f"{desc}: stopped. What is done is stored; run the same again to go on")
                 raise
+            except self.ray.exceptions.RayError as error:
+                raise ClusterError(
+                    f"Ray itself has ended ({_first_line(error)}). What is done is stored; start"
+                    " the cluster again, and run the same command to go on from there"
+                ) from error
             finally:
                 spreading.end()
 
@@ -184,7 +191,8 @@ class _Spreading:
             if item.portion is None:
                 self.cluster.starting[reference] = item
             else:
-                self.ray.kill(item.worker)
+                with suppress(self.ray.exceptions.RayError):  # where Ray has ended, it is too
+                    self.ray.kill(item.worker)
 
     def _hand_out(self) -> None:
         """Give work to idle workers, and start as many more as there is work for."""

@@ -203,6 +203,29 @@ def test_when_all_workers_are_lost_the_run_ends_with_a_word(spread):
         spread(ray)
 
 
+def test_when_ray_itself_ends_the_run_ends_with_a_word(spread):
+    ray = OneProcessRay()
+    wait = ray.wait
+
+    def gone(*_, **__):
+        raise RayError("the raylet has died\nand more")
+
+    def ends_at_the_fourth(*arguments, **options):
+        if ray.now >= 4:
+            ray.kill = gone
+            gone()
+        return wait(*arguments, **options)
+
+    ray.wait = ends_at_the_fourth
+    with pytest.raises(
+        ClusterError, match=r"Ray itself has ended \(the raylet has died\). What is"
+    ):
+        spread(ray)
+    assert set(ids(spread.again)) == set(spread.computed) != set()
+    spread(OneProcessRay())
+    assert ids(spread.again) == EVERY
+
+
 def test_workers_with_another_model_are_refused(spread):
     with pytest.raises(OtherModel, match=r"differs in dtype \(float32\) from that of .*bfloat16"):
         spread(OneProcessRay(), identity=Identity("bfloat16"))
