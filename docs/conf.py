@@ -25,6 +25,7 @@ extensions = [
     "sphinx-mathjax-offline",
     "sphinx_copybutton",
     "reference",
+    "alternatives",
 ]
 
 root_doc = "docs/index"

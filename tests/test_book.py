@@ -1,8 +1,10 @@
 """The book: chapters, guides and the package's reference as one site, without a warning."""
 
+import json
 import re
 import subprocess
 import sys
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,11 @@ def test_formulas_are_typeset_without_a_network(book):
         if re.search(r'class="math ', html):
             (script,) = re.findall(r'src="([^"?]*mathjax[^"?]*)', html)
             assert (page.parent / script).exists(), page.name
+
+
+def test_every_figure_of_a_chapter_has_its_text_in_the_book(book):
+    for path in paths.notebooks_dir().glob("*.ipynb"):
+        cells = json.loads(path.read_text())["cells"]
+        html = (book / "notebooks" / path.with_suffix(".html").name).read_text()
+        for text in (cell["metadata"]["alt"] for cell in cells if "alt" in cell["metadata"]):
+            assert f'alt="{escape(text)}"' in html, (path.name, text)

@@ -67,7 +67,7 @@ def recall_bars(
             )
         )
         for x, value, high in zip(at, part["recall"], part["high"]):
-            axis.text(x, high + 1.5, f"{value:.1f}", ha="center", fontsize=8)
+            axis.text(x, high + 1.5, f"{value:.2f}", ha="center", fontsize=8)
     axis.set(
         xticks=range(len(ks)), xticklabels=[f"R@{k}" for k in ks], ylabel="recall, %", ylim=(0, 112)
     )

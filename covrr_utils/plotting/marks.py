@@ -76,8 +76,22 @@ def legend(axis: plt.Axes, handles: Sequence[Any], texts: Sequence[object], **wh
 
 
 def headed(axis: plt.Axes, title: str, inches: float) -> None:
-    """The title of a chart, wrapped to its width."""
-    axis.set_title(wrapped(title, columns(inches, 11)))
+    """The title of a chart, wrapped to its width: the finding, and below it in smaller letters what
+    it was found on, where the title has a second line.
+    """
+    finding, _, run = title.partition("\n")
+    axis.set_title(wrapped(finding, columns(inches, 11)), pad=20 if run else None)
+    if run:
+        axis.annotate(
+            wrapped(run, columns(inches, 9), lines=1),
+            (0.5, 1),
+            xytext=(0, 5),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+            color="0.35",
+        )
 
 
 def label_points(

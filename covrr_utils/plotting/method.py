@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import numpy as np
 from jaxtyping import Float
-from matplotlib.patches import FancyBboxPatch, Rectangle
+from matplotlib.patches import Rectangle
 from matplotlib.typing import ColorType
 
 from covrr_utils.benchmarks.triplets import Triplet
 from covrr_utils.experiments.results import QueryRank
 from covrr_utils.experiments.stored import Described, DescribedQuery
+from covrr_utils.plotting.boxes import INK, arrow, box, canvas
 from covrr_utils.plotting.lettering import columns, plain_text, wrapped
 from covrr_utils.plotting.panels import Seen, middle, seen, show_image
 from covrr_utils.plotting.style import HIT, QUIET, REFERENCE
@@ -31,8 +32,6 @@ STAGES = {  # of the method: what goes on there
     "rank": "the gallery,\nby cosine",
 }
 
-INK = "0.15"
-
 SHOWN = 5  # videos of a ranking
 
 
@@ -47,19 +46,19 @@ def method_map(lit: Collection[str]) -> plt.Figure:
     if unknown := [stage for stage in lit if stage not in STAGES]:
         raise ValueError(f"unknown stage {unknown[0]!r}; known: {', '.join(STAGES)}")
     across, width = 9.6, 1.62
-    figure, axis = _canvas(across, 1.0)
+    figure, axis = canvas(across, 1.0)
     step = (across - width - 0.1) / (len(STAGES) - 1)
     for number, (stage, what) in enumerate(STAGES.items()):
         left, bright = 0.05 + step * number, stage in lit
         fill, edge = ((*REFERENCE, 0.18), REFERENCE) if bright else ("0.96", "0.75")
-        _box(axis, (left, 0.1), (width, 0.8), fill, edge)
+        box(axis, (left, 0.1), (width, 0.8), fill, edge)
         ink = INK if bright else "0.5"
         weight = "bold" if bright else "normal"
         middle_of = left + width / 2
         axis.text(middle_of, 0.72, stage, ha="center", va="center", color=ink, weight=weight)
         axis.text(middle_of, 0.36, what, ha="center", va="center", color=ink, fontsize=8)
         if number:
-            _arrow(axis, (left - step + width + 0.06, 0.5), (left - 0.06, 0.5))
+            arrow(axis, (left - step + width + 0.06, 0.5), (left - 0.06, 0.5))
     return plain_text(figure)
 
 
@@ -115,7 +114,7 @@ def method_figure(flow: Flow) -> plt.Figure:
     a description to a vector, and from a gallery video over a description to a vector; the cosine
     of the two ranks the gallery.
     """
-    figure, axis = _canvas(12.4, 5.5)
+    figure, axis = canvas(12.4, 5.5)
     _heads(axis)
     _picture(figure, flow.reference, (0.15, 3.45), 1.3, REFERENCE)
     axis.text(0.15, 3.35, wrapped(f"“{flow.edit}”", 20, 2), va="top", fontsize=9, style="italic")
@@ -123,18 +122,18 @@ def method_figure(flow: Flow) -> plt.Figure:
     _text(axis, (5.35, 3.0), (3.0, 1.75), wrapped(flow.description, columns(2.8, 9), 7), REFERENCE)
     _strip(axis, flow.query, (8.9, 3.0), 1.75)
     for left, right in ((1.6, 2.05), (4.98, 5.27), (8.43, 8.8)):
-        _arrow(axis, (left, 3.9), (right, 3.9), REFERENCE)
+        arrow(axis, (left, 3.9), (right, 3.9), REFERENCE)
     _picture(figure, flow.target, (0.15, 0.75), 1.3, QUIET)
     axis.text(0.15, 0.65, "every gallery video", va="top", fontsize=9)
     words = wrapped(flow.target_description, columns(2.8, 9), 7)
     _text(axis, (5.35, 0.5), (3.0, 1.75), words, QUIET)
     _strip(axis, flow.target_vector, (8.9, 0.5), 1.75)
-    _arrow(axis, (1.6, 1.4), (5.27, 1.4), QUIET)
+    arrow(axis, (1.6, 1.4), (5.27, 1.4), QUIET)
     axis.text(3.4, 1.5, "the same model, the same request", ha="center", fontsize=9, color="0.35")
-    _arrow(axis, (8.43, 1.4), (8.8, 1.4), QUIET)
+    arrow(axis, (8.43, 1.4), (8.8, 1.4), QUIET)
     cosine = float(flow.query @ flow.target_vector)
     axis.text(9.05, 2.62, f"cosine\n{cosine:.4f}", ha="center", va="center", fontsize=9)
-    _arrow(axis, (9.45, 2.62), (10.0, 2.62), INK)
+    arrow(axis, (9.45, 2.62), (10.0, 2.62), INK)
     for place, (video, score) in enumerate(flow.ranked):
         low = 3.95 - 0.95 * place
         colour = HIT if place == flow.hit else None
@@ -163,15 +162,6 @@ def _lines(trace: ReasoningTrace | None) -> str:
     return "\n".join(wrapped(line, columns(2.6, 9), 2) for line in trace.text().split("\n"))
 
 
-def _canvas(across: float, down: float) -> tuple[plt.Figure, plt.Axes]:
-    """A figure with one axis whose unit is the inch."""
-    figure = plt.figure(figsize=(across, down))
-    axis = figure.add_axes((0, 0, 1, 1))
-    axis.set(xlim=(0, across), ylim=(0, down))
-    axis.axis("off")
-    return figure, axis
-
-
 def _picture(
     figure: plt.Figure, clip: Seen, at: tuple[float, float], side: float, colour: ColorType | None
 ) -> None:
@@ -180,24 +170,10 @@ def _picture(
     show_image(axis, middle(clip), colour=colour, width=3)
 
 
-def _box(
-    axis: plt.Axes,
-    at: tuple[float, float],
-    size: tuple[float, float],
-    fill: ColorType,
-    edge: ColorType,
-) -> None:
-    axis.add_patch(
-        FancyBboxPatch(
-            at, *size, boxstyle="round,pad=0,rounding_size=0.08", facecolor=fill, edgecolor=edge
-        )
-    )
-
-
 def _text(
     axis: plt.Axes, at: tuple[float, float], size: tuple[float, float], words: str, edge: ColorType
 ) -> None:
-    _box(axis, at, size, "white", edge)
+    box(axis, at, size, "white", edge)
     axis.text(at[0] + 0.1, at[1] + size[1] / 2, words, va="center", fontsize=9, color=INK)
 
 
@@ -212,11 +188,3 @@ def _strip(
         low = at[1] + height - step * (row + 1)
         colour = plt.get_cmap("RdBu_r")(float(shade))
         axis.add_patch(Rectangle((at[0], low), 0.3, step, facecolor=colour, linewidth=0))
-
-
-def _arrow(
-    axis: plt.Axes, start: tuple[float, float], end: tuple[float, float], colour: ColorType = QUIET
-) -> None:
-    axis.annotate(
-        "", end, start, arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.6}
-    )

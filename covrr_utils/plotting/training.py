@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from covrr_utils.plotting.lettering import empty_figure, plain_text
-from covrr_utils.plotting.marks import NOTHING, colour_of, headed
+from covrr_utils.plotting.marks import NOTHING, colour_of, headed, legend, marker_of
 
 
 def training_curve(
@@ -37,4 +37,21 @@ def training_curve(
         start += steps
     axis.set(xlim=(0, start or None), xlabel="step", ylabel="loss, nats", yscale="log")
     headed(axis, title, 6.0)
+    return plain_text(figure)
+
+
+def learning_curves(table: pd.DataFrame, columns: Sequence[str], title: str) -> plt.Figure:
+    """Percent that is right over lessons (column ``lesson``), a line for each of ``columns``."""
+    if table.empty:
+        return empty_figure(title, NOTHING)
+    figure, axis = plt.subplots(figsize=(7, 3.4), layout="constrained")
+    handles = [
+        axis.plot(
+            table["lesson"], table[name], marker=marker_of(number), ms=4, color=colour_of(number)
+        )[0]
+        for number, name in enumerate(columns)
+    ]
+    axis.set(xlabel="lesson", ylabel="stated rightly, %", ylim=(-4, 104))
+    headed(axis, title, 5.5)
+    legend(axis, handles, columns)
     return plain_text(figure)

@@ -44,6 +44,7 @@ def elsewhere(tmp_path_factory):
 
 def run_chapter(chapter, monkeypatch, benchmark, **parameters):
     quick = {"BACKBONE": "mini-1m", "BACKBONES": ["mini-1m"], "ROUNDS": [1], "LAYERS": [1.0]}
+    quick |= {"LESSONS": 1, "CLIPS": 4}
     return perform(chapter, monkeypatch, BENCHMARK=benchmark, **quick, **parameters)
 
 

@@ -59,6 +59,26 @@ def test_a_sentence_after_a_figure_is_enough(shelf, after):
 
 
 @pytest.mark.parametrize(
+    ("output", "alt", "found"),
+    [
+        ({"image/png": "x"}, None, 1),
+        ({"image/png": "x"}, "A chart.", 1),
+        ({"image/png": "x"}, "Bars of recall, one a strategy.", 0),
+        ({"text/html": '<img src="data:x"/><img alt="" src="y">'}, None, 2),
+        ({"text/html": '<p>a</p><img src="data:x" alt="a moving mug"/>'}, None, 0),
+        ({"text/plain": "1"}, None, 0),
+    ],
+)
+def test_a_picture_that_only_eyes_can_read_is_found(shelf, output, alt, found):
+    path = shelf("code - draw()")
+    content = nbformat.read(path, 4)
+    content.cells[0].outputs = [v4.new_output("display_data", output)]
+    content.cells[0].metadata = {"alt": alt} if alt else {}
+    nbformat.write(content, path)
+    assert len(list(walk.alternatives(path))) == found
+
+
+@pytest.mark.parametrize(
     "source",
     ["The score is F = 2 p r.", "A sum Σ of all.", "It costs $5.", "code - v = a  # v = a_i * h"],
 )

@@ -14,6 +14,8 @@ from covrr_utils import paths
 
 EXERCISES = 4  # that a chapter has at least
 
+WORDS = 5  # that the text beside a figure has at least
+
 HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.M)
 
 SENTENCE = re.compile(r"(?:\S+ +){4,}\S+[.:?!]")  # five words and a stop
@@ -41,6 +43,21 @@ def sentences(chapter: Path) -> Iterator[str]:
         said = "" if after is None or after.cell_type != "markdown" else after.source
         if not SENTENCE.search(" ".join(HEADING.split(f"{said}\n", maxsplit=1)[0].split())):
             yield f"no sentence follows the figure or table of cell {cell.execution_count}"
+
+
+def alternatives(chapter: Path) -> Iterator[str]:
+    """Pictures that say nothing to who cannot see them: a cell that draws has its sentence under
+    ``alt`` in its metadata, where nbconvert and the book find it; a picture in HTML has its own.
+    """
+    for cell in nbformat.read(chapter, 4).cells:
+        for output in cell.get("outputs", []):
+            shown = output.get("data", {})
+            drawn = any(kind.startswith("image/") for kind in shown)
+            if drawn and len(cell.metadata.get("alt", "").split()) < WORDS:
+                yield f"the figure of cell {cell.execution_count} has no text beside it"
+            for picture in re.findall(r"<img\b[^>]*>", "".join(shown.get("text/html", ""))):
+                if not re.search(r'\balt="[^"]*\w[^"]*"', picture):
+                    yield f"a picture in the HTML of cell {cell.execution_count} has no alt"
 
 
 def formulas(chapter: Path) -> Iterator[str]:
@@ -109,6 +126,7 @@ def numbers(chapter: Path) -> Iterator[str]:
 
 KINDS = {
     "sentences": sentences,
+    "alternatives": alternatives,
     "formulas": formulas,
     "exercises": exercises,
     "links": links,

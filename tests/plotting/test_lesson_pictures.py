@@ -5,12 +5,23 @@ from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from drawers import clip, clip_of, trace, triplet
 from PIL import Image
 
 from covrr_utils import paths
-from covrr_utils.plotting import guessing, method, moving, ranks, token_states
+from covrr_utils.plotting import (
+    architecture,
+    guessing,
+    marks,
+    method,
+    moving,
+    plane,
+    ranks,
+    token_states,
+    training,
+)
 from covrr_utils.plotting.style import REFERENCE
 from covrr_utils.video.clips import ClipError
 
@@ -144,3 +155,36 @@ def test_a_triplet_without_a_target_is_no_choice():
 def test_letters_that_name_no_candidate_are_refused(letters, message):
     with pytest.raises(ValueError, match=message):
         guessing.guessed([guessing.choice(triplet("x"), [])], letters)
+
+
+def test_the_parts_of_a_model_are_drawn_with_their_parameters():
+    counts = dict(zip(architecture.PLACES, (1000, 2000, 3000, 1500, 2500)))
+    figure = architecture.architecture_figure(counts, {"decoder layers": 4}, "ten thousand")
+    shown = words(figure)
+    assert "4 x decoder layers" in shown and "3,000 (30.0 %)" in shown and "ten thousand" in shown
+    with pytest.raises(ValueError, match="the parts are .*, expected .*mergers"):
+        architecture.architecture_figure({"eyes": 1}, {}, "")
+
+
+def test_a_plane_says_how_much_of_the_variance_it_shows():
+    gallery = np.random.default_rng(0).standard_normal((5, 2))
+    query, groups = np.zeros(2), ["mug", "", "", "mug", ""]
+    figure = plane.vectors_in_a_plane(gallery, groups, query, None, (0.101, 0.07), "a\nb")
+    shown = words(figure)
+    assert "10.1 % of the variance" in shown and "second, 7.0 %" in shown and "others" in shown
+    assert "its target" not in shown
+    single = plane.vectors_in_a_plane(gallery[:1], ["mug"], query, None, (1.0, 0.0), "a")
+    assert "There is nothing" in words(single) or not single.axes[0].collections
+
+
+def test_a_title_says_the_finding_and_below_it_the_run():
+    figure, axis = plt.subplots()
+    marks.headed(axis, "Reasoning finds more\nmini, 400 triplets", 5.0)
+    assert axis.get_title() == "Reasoning finds more"
+    assert [text.get_text() for text in axis.texts] == ["mini, 400 triplets"]
+
+
+def test_what_is_learned_has_a_line_each():
+    table = pd.DataFrame({"lesson": [0, 9], "colour": [0.0, 100.0], "tempo": [0.0, 50.0]})
+    figure = training.learning_curves(table, ["colour", "tempo"], "t")
+    assert len(figure.axes[0].lines) == 2 and "tempo" in words(figure)
