@@ -3,9 +3,9 @@
 import io
 
 import numpy as np
-import pandas as pd
 import pytest
 
+from covrr_utils.frames import pd
 from covrr_utils.spreadsheet import csv_bytes, plain_cell
 
 
@@ -50,3 +50,10 @@ def test_a_carriage_return_does_not_end_the_row():
 
 def test_half_a_character_is_written_as_its_escape():
     assert csv_bytes(pd.DataFrame({"edit": ["a\ud800b"]})) == b"edit\na\\ud800b\n"
+
+
+def test_tables_hold_half_characters_also_where_pyarrow_is_installed():
+    import pyarrow  # noqa: F401  (the extra mteb brings it)
+
+    table = pd.DataFrame({"edit": ["a \ud800 b", "c"]})
+    assert table["edit"].tolist() == ["a \ud800 b", "c"]

@@ -152,7 +152,7 @@ def save_report(report: Mapping, findings: Iterable[Finding] | None, benchmark: 
     """Write ``runs/<benchmark>/check.json`` and, where videos were probed, ``check.csv`` with one
     row per video; gives the json's path.
     """
-    import pandas as pd
+    from covrr_utils.frames import pd
 
     folder = paths.runs_dir() / benchmark.label
     if findings is not None:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float
 
 from covrr_utils.benchmarks.benchmark import Benchmark
+from covrr_utils.frames import pd
 from covrr_utils.retrieval import metrics
 from covrr_utils.retrieval.ranking import TIE, rank_of_target
 from covrr_utils.retrieval.scores import Scores

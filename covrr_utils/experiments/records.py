@@ -89,7 +89,7 @@ def _result(path: Path) -> dict | None:
 
 def _queries(results: Sequence[Mapping]) -> bytes:
     """One csv row per result and triplet."""
-    import pandas as pd
+    from covrr_utils.frames import pd
 
     of_result = ["strategy", "pooling", "scheme", "source"]
     of_query = ["triplet", "rank", "cause", "reference", "target"]

@@ -152,7 +152,7 @@ def save_result(result: Result, folder: Path) -> Path:
     beside it, one csv row per query. Whatever else decides the result is named too
     (`covrr_utils.experiments.places.result_name`).
     """
-    import pandas as pd
+    from covrr_utils.frames import pd
 
     path = folder / result_name(result)
     rows = [{**row, "first": row["top"][0] if row["top"] else None} for row in result.queries]

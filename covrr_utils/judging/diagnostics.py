@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from covrr_utils.experiments.results import Result
 from covrr_utils.experiments.run import Run
+from covrr_utils.frames import pd
 from covrr_utils.judging.kinds import FAILED, UNEXPLAINED, kind_of
 from covrr_utils.retrieval import metrics
 from covrr_utils.traces.matching import (

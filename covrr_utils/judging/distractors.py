@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from covrr_utils.benchmarks.benchmark import Triplet
 from covrr_utils.experiments.run import Run
+from covrr_utils.frames import pd
 from covrr_utils.judging.kinds import KINDS, Gallery
 from covrr_utils.traces.trace import ReasoningTrace
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 
 from covrr_utils.experiments.results import Result
 from covrr_utils.experiments.run import Run
+from covrr_utils.frames import pd
 from covrr_utils.judging.diagnostics import wrong_in_trace
 from covrr_utils.judging.scoring import Score
 from covrr_utils.retrieval import metrics

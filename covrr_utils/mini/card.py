@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import argparse
 
-import pandas as pd
-
 from covrr_utils import paths
 from covrr_utils.files import write_atomically
+from covrr_utils.frames import pd
 from covrr_utils.mini.causes import CAUSES
 from covrr_utils.mini.recipes import HEADS_WEIGHT, RECIPES, Recipe
 from covrr_utils.mini.wordings import WORDINGS

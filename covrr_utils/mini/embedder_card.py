@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 
-import pandas as pd
-
 from covrr_utils import paths
 from covrr_utils.files import write_atomically
+from covrr_utils.frames import pd
 from covrr_utils.mini.card import markdown, stage_table
 from covrr_utils.mini.contrast import EDITS, TEMPERATURE, TRACES_EVERY
 from covrr_utils.mini.recipes import EMBEDDER_RECIPES

@@ -14,7 +14,6 @@ import time
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 import torch
 
 from covrr_utils import paths
@@ -22,6 +21,7 @@ from covrr_utils.backbones.backbone import Backbone, Prompt
 from covrr_utils.backbones.checkpoints import load_checkpoint
 from covrr_utils.backbones.generation import Generation
 from covrr_utils.files import write_atomically
+from covrr_utils.frames import pd
 from covrr_utils.mini.attention import QUESTIONS
 from covrr_utils.mini.build import held_out_shots
 from covrr_utils.mini.captions import read_description, slot_accuracy

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from covrr_utils import paths
 from covrr_utils.files import write_atomically
+from covrr_utils.frames import pd
 from covrr_utils.judging.judges import SlotsJudge
 from covrr_utils.judging.rubric import DIMENSIONS, RUBRIC_VERSION
 from covrr_utils.mini.card import markdown, stage_table

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 
+from covrr_utils.frames import pd
 from covrr_utils.plotting.lettering import empty_figure, names, plain_text, wrapped
 from covrr_utils.plotting.marks import (
     NOTHING,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import matplotlib.pyplot as plt
-import pandas as pd
 
+from covrr_utils.frames import pd
 from covrr_utils.plotting.lettering import empty_figure, plain_text
 from covrr_utils.plotting.marks import NOTHING, colour_of, errors, headed, legend, marker_of
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.legend import Legend
 from matplotlib.typing import ColorType
 from numpy.typing import ArrayLike
 
+from covrr_utils.frames import pd
 from covrr_utils.plotting.lettering import columns, names, plain_text, wrapped
 from covrr_utils.plotting.style import PALETTE
 

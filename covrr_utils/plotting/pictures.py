@@ -11,9 +11,9 @@ from typing import Any
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.patches import Rectangle
 
+from covrr_utils.frames import pd
 from covrr_utils.plotting.lettering import (
     cells,
     columns,

@@ -7,12 +7,12 @@ import sys
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
-import pandas as pd
 import seaborn as sns
 from PIL import Image
 
 from covrr_utils import paths
 from covrr_utils.files import write_atomically
+from covrr_utils.frames import pd
 from covrr_utils.plotting.lettering import plain_text
 from covrr_utils.spreadsheet import csv_bytes
 

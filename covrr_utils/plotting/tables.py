@@ -6,12 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import pandas as pd
-
 from covrr_utils import paths
 from covrr_utils.benchmarks.triplets import Triplet
 from covrr_utils.experiments.results import Result
 from covrr_utils.files import write_atomically
+from covrr_utils.frames import pd
 from covrr_utils.plotting.typesetting import best_cells, is_numeric
 from covrr_utils.retrieval import metrics
 from covrr_utils.spreadsheet import csv_bytes

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
-import pandas as pd
 
+from covrr_utils.frames import pd
 from covrr_utils.plotting.lettering import empty_figure, plain_text
 from covrr_utils.plotting.marks import NOTHING, colour_of, headed, legend, marker_of
 

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from pandas.api.types import is_float_dtype
 
 from covrr_utils.files import digest
+from covrr_utils.frames import pd
 from covrr_utils.plotting.lettering import words
 
 SHARED = ("n", "coverage", "kind", "K")  # said once where all rows have the same

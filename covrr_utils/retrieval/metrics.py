@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Bool, Shaped
 from scipy.stats import binomtest, bootstrap, false_discovery_control, rankdata
+
+from covrr_utils.frames import pd
 
 KS = (1, 5, 10, 50)
 
