@@ -60,7 +60,7 @@ def test_a_chapter_imports_the_workbook_in_few_lines(notebook):
     statements = re.findall(r"^(?:from|import) covrr_utils\b", source, re.M)
     five = {"01_triplets_and_videos", "02_reasoning_traces", "03_pooling_embeddings"}
     more = dict.fromkeys(
-        five | {"04_retrieval", "05_ablation_reasoning", "07_reasoning_score"}, 5
+        five | {"04_retrieval", "05_ablation_reasoning", "07_reasoning_score", "14_scaling_out"}, 5
     ) | {"08_judges": 6}
     assert 1 <= len(statements) <= more.get(path.stem, 4)
     assert content.cells[-1].source.startswith("show_versions(")

@@ -25,6 +25,7 @@ SAID = {
     "11_paper_figures": "queries shown in figure 1: ",
     "12_past_the_paper": "fusion by hand and by the package are the same: True",
     "13_your_own_videos": "every video is described or a named failure: True",
+    "14_scaling_out": "operations by hand and by the package are the same: True",
     "A1_train_the_mini_backbones": "text    1600 steps of 32 clips",
 }
 
