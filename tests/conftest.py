@@ -84,6 +84,15 @@ def tiny(tiny_folder):
     return Backbone.load(tiny_folder, device="cpu")
 
 
+@pytest.fixture(scope="session")
+def headless_folder(tiny, tmp_path_factory):
+    """The tiny checkpoint without its output head, as embedders are saved."""
+    folder = tmp_path_factory.mktemp("embedders") / "tiny"
+    tiny.model.model.save_pretrained(folder)
+    tiny.processor.save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture
 def described(monkeypatch):
     """How many prompts the model was asked to describe, call by call."""

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 from covrr_utils import paths
-from covrr_utils.backbones.backbone import Backbone, Prompt
+from covrr_utils.backbones.backbone import Backbone
 from covrr_utils.backbones.checkpoints import load_checkpoint
-from covrr_utils.backbones.generation import Generation
+from covrr_utils.backbones.generation import Generation, Prompt
 from covrr_utils.files import write_atomically
 from covrr_utils.frames import pd
 from covrr_utils.mini.attention import QUESTIONS

@@ -27,17 +27,8 @@ from covrr_utils.video.decoder import read_clip
 
 
 @pytest.fixture(scope="module")
-def headless(tiny, tmp_path_factory):
-    """The tiny checkpoint without its output head, as embedders are saved."""
-    folder = tmp_path_factory.mktemp("embedders") / "tiny"
-    tiny.model.model.save_pretrained(folder)
-    tiny.processor.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def embedder(headless):
-    return Embedder.load(headless, device="cpu", batch_size=2)
+def embedder(headless_folder):
+    return Embedder.load(headless_folder, device="cpu", batch_size=2)
 
 
 @pytest.fixture(scope="module")
@@ -105,11 +96,15 @@ def test_the_published_budget_decides_what_is_seen(tiny):
         assert high * wide <= 768 * 32 * 32 and count * high * wide <= 7_864_320
 
 
-def test_a_text_beyond_the_budget_is_cut_and_the_rest_of_the_prompt_stays(headless, clips):
-    plain = Embedder.load(headless, device="cpu")
+def test_a_text_beyond_the_budget_is_cut_and_the_rest_of_the_prompt_stays(headless_folder, clips):
+    plain = Embedder.load(headless_folder, device="cpu")
     limit = plain.inputs([Input("word " * 10, clips[0])])["input_ids"].shape[1]
     short = Embedder(
-        "short", plain.model, plain.processor, headless, budget=Budget(4.0, 8, 16384, 131072, limit)
+        "short",
+        plain.model,
+        plain.processor,
+        headless_folder,
+        budget=Budget(4.0, 8, 16384, 131072, limit),
     )
     tensors = short.inputs([Input("word " * 50, clips[0]), Input("word")])
     assert tensors["input_ids"].shape[1] <= limit
@@ -134,10 +129,10 @@ def test_the_last_token_is_pooled_and_recorded(embedder, clips):
     np.testing.assert_allclose(together[0].states[0], states[0, -1], atol=2e-5)
 
 
-def test_a_token_that_the_tokenizer_adds_is_the_one_that_is_pooled(headless):
+def test_a_token_that_the_tokenizer_adds_is_the_one_that_is_pooled(headless_folder):
     from tokenizers.processors import TemplateProcessing
 
-    ended = Embedder.load(headless, device="cpu")
+    ended = Embedder.load(headless_folder, device="cpu")
     ended.processor.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single="$A <|endoftext|>", special_tokens=[("<|endoftext|>", 0)]
     )
@@ -167,10 +162,10 @@ def test_a_checkpoint_with_a_head_gives_the_same_vectors(tiny_folder, embedder):
         np.testing.assert_array_equal(one.states, other.states)
 
 
-def test_a_weight_that_is_missing_is_no_vector(headless, tmp_path):
+def test_a_weight_that_is_missing_is_no_vector(headless_folder, tmp_path):
     folder = tmp_path / "broken"
     folder.mkdir()
-    for file in headless.iterdir():
+    for file in headless_folder.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
     weights = load_file(folder / "model.safetensors")
     weights.pop("language_model.norm.weight")
@@ -184,14 +179,14 @@ def test_an_unknown_name_is_told_with_the_known_ones():
         source_of("nothing")
 
 
-def test_vectors_are_those_of_sentence_transformers(headless, embedder, clips):
+def test_vectors_are_those_of_sentence_transformers(headless_folder, embedder, clips):
     """Random weights at the published class, float32: texts, videos, and videos with texts."""
     sentence_transformers = pytest.importorskip("sentence_transformers")
     from sentence_transformers.base.modules import Transformer
     from sentence_transformers.sentence_transformer.modules import Pooling
 
     transformer = Transformer(
-        str(headless),
+        str(headless_folder),
         processing_kwargs={
             "chat_template": {"add_generation_prompt": True},
             "video": {"do_sample_frames": False},

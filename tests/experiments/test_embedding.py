@@ -16,18 +16,10 @@ from covrr_utils.experiments.run import Run
 HOW = ("gold_trace", "weighted_mean", "word", "predicts")
 
 
-@pytest.fixture(scope="session")
-def embedder_folder(tiny, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("embedders") / "tiny"
-    tiny.model.model.save_pretrained(folder)
-    tiny.processor.save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture
-def run_with(small_benchmark, tiny, embedder_folder, runs):
+def run_with(small_benchmark, tiny, headless_folder, runs):
     def make(**options):
-        options = {"scorers": ["embedder"], "embedder": str(embedder_folder)} | options
+        options = {"scorers": ["embedder"], "embedder": str(headless_folder)} | options
         config = RunConfig(
             benchmark=str(small_benchmark),
             backbone=str(tiny.weights),
@@ -60,12 +52,12 @@ def test_scores_are_cosines_of_what_was_asked_for(run_with, what):
 
 
 def test_a_result_names_the_embedder_and_nothing_is_embedded_twice(
-    run_with, embedder_folder, monkeypatch
+    run_with, headless_folder, monkeypatch
 ):
     run = run_with(embedder_query="source+edit")
     result = run.evaluate("single_stage", save=False)
     assert result.coverage == 1.0 and result.pooling == "-"
-    assert result.options["embedder"] == result.files["embedder"] == str(embedder_folder)
+    assert result.options["embedder"] == result.files["embedder"] == str(headless_folder)
     monkeypatch.setattr(Embedder, "load", None)  # whoever calls it fails
     again = run_with(embedder_query="source+edit").evaluate("single_stage", save=False)
     assert again.ranks == result.ranks
