@@ -3,6 +3,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := .[test]
+PIP := $(BIN)/python -m pip install --no-compile
+PINNED := -c constraints.txt
 WORKERS ?= 2
 PYTHONS := 3.11 3.12 3.13 3.14
 
@@ -36,9 +38,10 @@ lint: $(VENV)/installed  ## form: style, layout, direction of imports, types
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-pins:  ## every pin is had as a wheel for Linux (x86-64) on every supported Python; needs uv
-	@for version in $(PYTHONS); do \
-	    uv pip compile --quiet --extra test -c constraints.txt --only-binary :all: -o /dev/null \
+pins:  ## every pin is had as a wheel for Linux (x86-64) on every supported Python
+	@uv=$$(command -v uv || command -v $(BIN)/uv) || { echo "install uv, or make .venv/installed"; exit 1; }; \
+	for version in $(PYTHONS); do \
+	    $$uv pip compile --quiet --extra test $(PINNED) --only-binary :all: -o /dev/null \
 	        --python-platform x86_64-manylinux_2_28 --python-version $$version pyproject.toml \
 	        && echo "Python $$version: all pins are had as wheels" || exit 1; \
 	done
@@ -46,15 +49,20 @@ pins:  ## every pin is had as a wheel for Linux (x86-64) on every supported Pyth
 data: $(VENV)/installed  ## rebuild the mini benchmark's labels and videos
 	$(BIN)/python -m covrr_utils.mini.build
 
+# uv installs in less than a minute what takes pip four, so .venv brings it along; pip installs where
+# uv cannot be had or fails, for example behind an index that only pip's own settings name.
 $(VENV)/installed: pyproject.toml constraints.txt
 	@rm -f $@
 	@if command -v uv >/dev/null 2>&1; then \
-	    uv venv --quiet $(if $(MOVED),--clear,--allow-existing) --python "$(or $(PYTHON),>=3.11)" $(VENV) && \
-	    uv pip install --python $(BIN)/python -c constraints.txt -e "$(EXTRAS)"; \
+	    uv venv --quiet --seed $(if $(MOVED),--clear,--allow-existing) \
+	        --python "$(or $(PYTHON),>=3.11)" $(VENV); \
 	else \
-	    $(or $(PYTHON),python3) -m venv $(if $(MOVED),--clear) $(VENV) && \
-	    $(BIN)/python -m pip install --no-compile -c constraints.txt -e "$(EXTRAS)"; \
+	    $(or $(PYTHON),python3) -m venv $(if $(MOVED),--clear) $(VENV); \
 	fi
+	@{ $(PIP) --quiet $(PINNED) uv && \
+	    $(BIN)/uv pip install --python $(BIN)/python $(PINNED) -e "$(EXTRAS)"; } || \
+	{ echo "uv could not install; pip does, which takes some minutes" && \
+	    $(PIP) $(PINNED) -e "$(EXTRAS)"; }
 	@pwd -P > $@
 
 clean:  ## forget results and stores, keep the environment

@@ -236,6 +236,53 @@ def test_make_sets_up_again_what_was_moved(tmp_path):
     assert "--clear" in planned(moved) and planned(moved).endswith(".venv/bin/covrr run\n")
 
 
+# what make calls while it sets up: each prints its name and arguments, and fails where told to
+STAND_IN = """#!/bin/sh
+call="$(basename "$0") $*"
+echo "$call" >> calls
+case "$call" in
+    *" -m venv .venv") mkdir -p .venv/bin; cp "$0" .venv/bin/python; cp "$0" .venv/bin/uv ;;
+esac
+case "$call" in {fails}) exit 3 ;; esac
+"""
+UV, PIP = "uv pip install", "python -m pip install --no-compile -c"
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize(
+    ("fails", "calls", "code"),
+    [
+        ("nothing", [UV], 0),
+        ("*--quiet*uv", [PIP], 0),  # no uv to be had
+        ("uv*", [UV, PIP], 0),  # uv installs nothing
+        ("*install*", [PIP], 2),  # and pip neither
+    ],
+)
+def test_make_installs_with_uv_or_else_with_pip(tmp_path, fails, calls, code):
+    """Whatever failed: what is set up by one of the two is set up, and by neither is not."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(paths.ROOT / name, tmp_path / name)
+    (tmp_path / "bin").mkdir()
+    stand_in = tmp_path / "bin" / "python3"
+    stand_in.write_text(STAND_IN.replace("{fails}", fails))
+    stand_in.chmod(0o755)
+    done = subprocess.run(
+        ["make", ".venv/installed"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"},
+    )
+    venv, uv, *installs = (tmp_path / "calls").read_text().splitlines()
+    assert venv == "python3 -m venv .venv"
+    assert uv == "python -m pip install --no-compile --quiet -c constraints.txt uv"
+    assert len(installs) == len(calls) and all(map(str.startswith, installs, calls))
+    assert all(".[test]" in install and "constraints.txt" in install for install in installs)
+    assert done.returncode == code, done.stderr
+    assert (tmp_path / ".venv" / "installed").exists() == (code == 0)
+    assert ("uv could not install; pip does" in done.stdout) == (PIP in calls)
+
+
 def test_nothing_unsafe_is_loaded():
     source = "\n".join(path.read_text() for path in (paths.ROOT / "covrr_utils").rglob("*.py"))
     assert not re.search(
