@@ -22,6 +22,12 @@ def canvas(across: float, down: float) -> tuple[plt.Figure, plt.Axes]:
     return figure, axis
 
 
+def place(figure: plt.Figure, at: tuple[float, float], size: tuple[float, float]) -> plt.Axes:
+    """An axis for a picture on a canvas; ``at`` is its lower left corner, both in inches."""
+    across, down = figure.get_size_inches()
+    return figure.add_axes((at[0] / across, at[1] / down, size[0] / across, size[1] / down))
+
+
 def box(
     axis: plt.Axes,
     at: tuple[float, float],
@@ -38,9 +44,13 @@ def box(
 
 
 def arrow(
-    axis: plt.Axes, start: tuple[float, float], end: tuple[float, float], colour: ColorType = QUIET
+    axis: plt.Axes,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    colour: ColorType = QUIET,
+    width: float = 1.6,
 ) -> None:
-    """An arrow from ``start`` to ``end``, in inches."""
+    """An arrow from ``start`` to ``end``, in inches; its line is ``width`` points wide."""
     axis.annotate(
-        "", end, start, arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.6}
+        "", end, start, arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": width}
     )

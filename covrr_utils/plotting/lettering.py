@@ -33,17 +33,22 @@ def plain_text(figure: plt.Figure) -> plt.Figure:
         for axis in (axes.xaxis, axes.yaxis):
             _escape_ticks(axis)
     for text in figure.findobj(Text):
-        text.set_parse_math(False)
-        families = tuple(text.get_fontfamily())
-        text.set_text(readable(text.get_text(), families))
-        if further := _further(_missing(text.get_text(), families)):
-            text.set_fontfamily([*families, *further])
+        plain(text)
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             if isinstance(axis.get_major_formatter(), LogFormatter):
                 for text in (*axis.get_majorticklabels(), *axis.get_minorticklabels()):
                     text.set_parse_math(True)
     return figure
+
+
+def plain(text: Text) -> None:
+    """Draw one text as `plain_text` draws all of a figure."""
+    text.set_parse_math(False)
+    families = tuple(text.get_fontfamily())
+    text.set_text(readable(text.get_text(), families))
+    if further := _further(_missing(text.get_text(), families)):
+        text.set_fontfamily([*families, *further])
 
 
 def _escape_ticks(axis: Axis) -> None:

@@ -16,7 +16,7 @@ from matplotlib.typing import ColorType
 from covrr_utils.benchmarks.triplets import Triplet
 from covrr_utils.experiments.results import QueryRank
 from covrr_utils.experiments.stored import Described, DescribedQuery
-from covrr_utils.plotting.boxes import INK, arrow, box, canvas
+from covrr_utils.plotting.boxes import INK, arrow, box, canvas, place
 from covrr_utils.plotting.lettering import columns, plain_text, wrapped
 from covrr_utils.plotting.panels import Seen, middle, seen, show_image
 from covrr_utils.plotting.style import HIT, QUIET, REFERENCE
@@ -134,12 +134,12 @@ def method_figure(flow: Flow) -> plt.Figure:
     cosine = float(flow.query @ flow.target_vector)
     axis.text(9.05, 2.62, f"cosine\n{cosine:.4f}", ha="center", va="center", fontsize=9)
     arrow(axis, (9.45, 2.62), (10.0, 2.62), INK)
-    for place, (video, score) in enumerate(flow.ranked):
-        low = 3.95 - 0.95 * place
-        colour = HIT if place == flow.hit else None
+    for number, (video, score) in enumerate(flow.ranked):
+        low = 3.95 - 0.95 * number
+        colour = HIT if number == flow.hit else None
         _picture(figure, video, (10.35, low), 0.85, colour)
-        axis.text(10.25, low + 0.42, f"{place + 1}", ha="right", va="center", fontsize=9)
-        note = f"{score:.4f}" + ("\nthe target" if place == flow.hit else "")
+        axis.text(10.25, low + 0.42, f"{number + 1}", ha="right", va="center", fontsize=9)
+        note = f"{score:.4f}" + ("\nthe target" if number == flow.hit else "")
         axis.text(11.3, low + 0.42, note, va="center", fontsize=9, color=colour or INK)
     return plain_text(figure)
 
@@ -165,9 +165,7 @@ def _lines(trace: ReasoningTrace | None) -> str:
 def _picture(
     figure: plt.Figure, clip: Seen, at: tuple[float, float], side: float, colour: ColorType | None
 ) -> None:
-    across, down = figure.get_size_inches()
-    axis = figure.add_axes((at[0] / across, at[1] / down, side / across, side / down))
-    show_image(axis, middle(clip), colour=colour, width=3)
+    show_image(place(figure, at, (side, side)), middle(clip), colour=colour, width=3)
 
 
 def _text(

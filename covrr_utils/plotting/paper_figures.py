@@ -72,7 +72,7 @@ def trace_figure(
     """
     if not triplets:
         return empty_figure("", "There is no triplet with a gold trace to show.")
-    whole = [_whole(triplet) for triplet in triplets]
+    whole = [triplet_with_trace(triplet) for triplet in triplets]
     clips = {
         video: seen(clip_of, video)
         for triplet, (target, _) in zip(triplets, whole)
@@ -101,7 +101,7 @@ def trace_figure(
     return plain_text(figure)
 
 
-def _whole(triplet: Triplet) -> tuple[str, ReasoningTrace]:
+def triplet_with_trace(triplet: Triplet) -> tuple[str, ReasoningTrace]:
     """Target and gold trace of a triplet that has both."""
     if triplet.target is None or triplet.gold_trace is None:
         raise ValueError(f"triplet {triplet.id} has no target or no gold trace to draw")
@@ -160,6 +160,12 @@ QUERY_PATH = {
 
 PATHS = {"gallery path": GALLERY_PATH, "query path": QUERY_PATH}
 
+FROZEN = "one frozen Qwen3-VL, nothing is trained"
+
+AGAIN = "video and edit are seen again in stage 2"
+
+MEETING = "cosine, rank"
+
 
 def two_paths() -> plt.Figure:
     """Fig. 3: the gallery path and the query path through one frozen Qwen3-VL, joined by cosine
@@ -170,14 +176,7 @@ def two_paths() -> plt.Figure:
     axis.axis("off")
     _box(axis, 21.8, 0.5, 68.4, 41, PALETTE[0], fill=(*PALETTE[0], 0.07), style="--", lw=1)
     axis.text(
-        56,
-        21.5,
-        "one frozen Qwen3-VL, nothing is trained",
-        ha="center",
-        va="center",
-        fontsize=11,
-        style="italic",
-        color=PALETTE[0],
+        56, 21.5, FROZEN, ha="center", va="center", fontsize=11, style="italic", color=PALETTE[0]
     )
     for (name, path), height, colour in zip(PATHS.items(), (33, 10.5), ("0.35", PALETTE[3])):
         axis.text(2, height + 6.2, name, fontsize=10.5, color=colour, weight="bold")
@@ -196,17 +195,9 @@ def two_paths() -> plt.Figure:
             connectionstyle=f"arc3,rad={-0.3 if height > 21 else 0.3}",
         )
     _box(axis, 134, 17, 12.5, 8, HIT, fill=(*HIT, 0.15))
-    axis.text(140.2, 21, "cosine,\nrank", ha="center", va="center", fontsize=10.5)
+    axis.text(140.2, 21, MEETING.replace(" ", "\n"), ha="center", va="center", fontsize=10.5)
     _arrow(axis, (10.5, 6), (79, 6), connectionstyle="arc3,rad=0.07", color="0.5", ls=":")
-    axis.text(
-        55.5,
-        2.1,
-        "video and edit are seen again in stage 2",
-        ha="center",
-        va="center",
-        fontsize=9,
-        color="0.4",
-    )
+    axis.text(55.5, 2.1, AGAIN, ha="center", va="center", fontsize=9, color="0.4")
     return plain_text(figure)
 
 

@@ -11,7 +11,9 @@ from covrr_utils.benchmarks.triplets import Triplet
 from covrr_utils.experiments.results import Result
 from covrr_utils.files import write_atomically
 from covrr_utils.frames import pd
-from covrr_utils.plotting.typesetting import best_cells, is_numeric
+from covrr_utils.plotting.latex import latex_table
+from covrr_utils.plotting.lettering import words
+from covrr_utils.plotting.typesetting import readable
 from covrr_utils.retrieval import metrics
 from covrr_utils.spreadsheet import csv_bytes
 
@@ -54,18 +56,6 @@ def recall_columns(results: Mapping[str, Result]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-LATEX = str.maketrans(
-    {sign: f"\\{sign}" for sign in "&%$#_{}"}
-    | {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "\n": " ",
-        "\r": " ",
-    }
-)
 
 
 def recall_table(results: Mapping[str, Result], k: int = 1) -> pd.DataFrame:
@@ -119,26 +109,18 @@ def tag_table(
     return pd.DataFrame(rows, columns=["name", "tag", "n", "recall", "low", "high", "kind"])
 
 
-def save_table(table: pd.DataFrame, name: str, caption: str, best: Sequence[str] = ()) -> None:
-    """Write ``figures/<name>.csv`` and ``figures/<name>.tex`` (booktabs, escaped; the largest of
-    each column of ``best`` in bold, numbers on the right); the same table gives the same bytes.
+def save_table(
+    table: pd.DataFrame, name: str, caption: str, best: Sequence[str] = (), note: str = ""
+) -> None:
+    """Write ``figures/<name>.csv``, the table as it is, and ``figures/<name>.tex``, as a paper
+    prints it; the same table gives the same bytes.
+
+    In LaTeX names of code are words, what all rows share is said in the ``caption``, the largest of
+    each column of ``best`` is bold, and the texts of the column ``note`` are told below the table.
     """
     folder = paths.figures_dir()
     folder.mkdir(parents=True, exist_ok=True)
-    bold = best_cells(table, best).replace({True: "textbf:--rwrap", False: ""})
-    styler = (
-        table.style.hide(axis="index")
-        .apply(lambda _: bold, axis=None)
-        .format(escape="latex", na_rep="--", precision=2)
-        .format_index(escape="latex", axis="columns")
-    )
-    latex = styler.to_latex(
-        hrules=True,
-        column_format="".join("r" if is_numeric(table[column]) else "l" for column in table),
-        caption=caption.translate(LATEX),
-        label=f"tab:{name}",
-        position_float="centering",
-    )
+    latex = latex_table(readable(table, words(caption), best=best), name, note)
     for ending, content in (("csv", csv_bytes(table)), ("tex", latex.encode())):
         write_atomically(folder / f"{name}.{ending}", content)
         paths.announce(folder / f"{name}.{ending}")

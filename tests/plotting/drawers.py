@@ -5,7 +5,15 @@ import pandas as pd
 from transformers.video_utils import VideoMetadata
 
 from covrr_utils.benchmarks.triplets import Triplet
-from covrr_utils.plotting import charts, growth, judging_charts, paper_figures, pictures, training
+from covrr_utils.plotting import (
+    charts,
+    growth,
+    judging_charts,
+    paper_figures,
+    pictures,
+    printed_figures,
+    training,
+)
 from covrr_utils.traces.trace import SLOTS, ReasoningTrace
 from covrr_utils.video.clips import Clip, ClipError
 
@@ -92,9 +100,19 @@ PICTURES = {
     "traces": lambda text: paper_figures.trace_figure([triplet(text)], clip_of),
 }
 
+PRINTED = {
+    "query columns": lambda text, n=1: printed_figures.query_columns(
+        [triplet(text)] * n, [["t", "a", text, "gone"]] * n, [trace(text)] * n, clip_of
+    ),
+    "trace rows": lambda text, n=1: printed_figures.trace_rows(
+        [triplet(text, "gone")] * n, clip_of
+    ),
+}
+
 FIGURES = (
     CHARTS
     | PICTURES
+    | PRINTED
     | {
         "training": lambda text: training.training_curve(
             pd.DataFrame({"step": [1, 2], "loss": [3.0, 2.0]}), [(text, 2)], text

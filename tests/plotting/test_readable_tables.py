@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from covrr_utils import paths
-from covrr_utils.plotting.tables import save_table, with_interval
+from covrr_utils.plotting.tables import with_interval
 from covrr_utils.plotting.typesetting import readable
 
 TABLE = pd.DataFrame(
@@ -60,14 +59,6 @@ def test_a_named_index_becomes_a_column_and_a_column_that_is_missing_is_an_error
 
 def test_cells_cannot_bring_markup_of_their_own():
     assert "<b>" not in readable(pd.DataFrame({"edit": ["<b>Night</b>"]}))._repr_html_()
-
-
-def test_the_best_is_bold_in_latex_and_numbers_stand_on_the_right(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "figures_dir", lambda: tmp_path)
-    save_table(TABLE[["system", "R@1", "score"]], "t", "Recall", best=["R@1"])
-    latex = (tmp_path / "t.tex").read_text()
-    assert r"\begin{tabular}{lrr}" in latex and r"\textbf{56.50 [51.5, 61.5]}" in latex
-    assert latex.count("textbf") == 1
 
 
 def test_the_looks_of_two_tables_on_a_page_do_not_mix():
