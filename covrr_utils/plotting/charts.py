@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from covrr_utils.frames import pd
-from covrr_utils.plotting.lettering import empty_figure, names, plain_text, wrapped
+from covrr_utils.plotting.lettering import empty_figure, names, plain_text, words, wrapped
 from covrr_utils.plotting.marks import (
     NOTHING,
     colour_of,
@@ -212,22 +212,25 @@ def gain_and_cost(
 def scaling(
     table: pd.DataFrame,
     panels: Mapping[str, Sequence[str]],
-    title: str,
+    titles: Sequence[str],
     paper: pd.DataFrame | None = None,
 ) -> plt.Figure:
     """Measures against parameters (log scale); what was published in a last panel of its own.
 
     ``table``: column ``parameters``, and for each measure its values, with ``<measure> low`` and
     ``<measure> high`` where it has an interval. ``panels``: label of the axis -> the measures drawn
-    in it. ``paper``: columns ``name``, ``size`` (in 10^9 parameters as named), ``recall``.
+    in it; ``titles``: what each of these panels shows. ``paper``: columns ``name``, ``size`` (in
+    10^9 parameters as named), ``recall``.
     """
     count = len(panels) + (paper is not None)
     if table.empty or not count:
-        return empty_figure(title, NOTHING)
+        return empty_figure("", NOTHING)
     figure, axes = plt.subplots(
         1, count, figsize=(4 * count, 3.6), squeeze=False, layout="constrained"
     )
-    for axis, (label, measures) in zip(axes[0], panels.items()):
+    for axis, (label, measures), title in zip(
+        axes[0, : len(panels)], panels.items(), titles, strict=True
+    ):
         handles = [
             axis.errorbar(
                 table["parameters"],
@@ -248,7 +251,7 @@ def scaling(
             beneath = {"loc": "best", "bbox_to_anchor": None, "frameon": True}
             legend(axis, handles, measures, ncols=(len(measures) + 1) // 2, **beneath)
         ends = table["parameters"].min() / 1.6, table["parameters"].max() * 1.6
-        axis.set(xscale="log", xlabel="parameters", ylabel=wrapped(label, 40), xlim=ends)
+        axis.set(xscale="log", xlabel="parameters", ylabel=wrapped(words(label), 40), xlim=ends)
         headed(axis, title, 3.6)
         axis.set_xticks(
             table["parameters"], [f"{value / 1e6:.1f} M" for value in table["parameters"]]

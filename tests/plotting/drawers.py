@@ -72,7 +72,7 @@ CHARTS = {
     "scaling": lambda text, n=2: charts.scaling(
         measured(text, n).assign(parameters=range(1, n + 1)),
         {text: ["recall", "score"]},
-        text,
+        [text],
         measured(text, n).assign(size=range(4, n + 4)),
     ),
     "growth": lambda text, n=2: growth.growth(
