@@ -77,7 +77,7 @@ def rerankers_dir() -> Path:
 
 def committed_figures_dir() -> Path:
     """Where the figures of notebooks with their committed parameters go: ``figures/`` of the
-    checkout, PDF, PNG and the CSV behind each.
+    checkout, PDF, PNG and the CSV behind each; in ``paper/`` those that are drawn for print.
 
     ``COVRR_FIGURES`` puts them elsewhere. Where runs go elsewhere, figures go with them: nothing is
     then written into the checkout.

@@ -8,6 +8,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import combinations
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -127,7 +128,7 @@ def fitted(
     inches: float,
     lines: int = 1,
     size: float = SMALLEST,
-    **style: object,
+    **style: Any,
 ) -> Text:
     """A text at a place of the axis in at most so many lines, none of them wider than ``inches`` as
     it is drawn; what is too long is cut with ``…``.

@@ -181,7 +181,8 @@ def two_paths_column() -> plt.Figure:
     box(axis, (0.04, frame), (2.97, 2 * step + tall + 0.18), (*REFERENCE, 0.07), REFERENCE)
     for (name, path), colour in zip(PATHS.items(), (KEPT, PALETTE[3])):
         left = lefts[name]
-        middle, before = left + width / 2, None
+        middle = left + width / 2
+        before: int | None = None
         at = (middle, first + tall / 2 + 0.14)
         fitted(
             axis, at, name, width, 1, EDIT, ha="center", va="center", weight="bold", color=colour
