@@ -41,50 +41,56 @@ def latex_table(shown: Readable, label: str, note: str = "") -> str:
     The column ``note`` is taken out: its rows get a letter, and the caption says what it stands
     for.
     """
-    cells, caption = shown.cells, shown.caption
-    marks = [""] * len(cells)
-    if note in cells:
-        texts = [text for text in cells[note].drop_duplicates() if text != NOTHING]
-        letters = dict(zip(texts, ascii_lowercase))
-        marks = [letters.get(text, "") for text in cells[note]]
-        told = "; ".join(f"{letter}: {text}" for text, letter in letters.items())
-        caption = f"{caption}. {told}" if told else caption
-        cells = cells.drop(columns=note)
+    cells, caption, marks = _noted(shown, note)
     parts: dict[tuple[str, str], list[str]] = {}
-    alignment = []
-    for place, head in enumerate(cells):
-        column = cells[head].tolist()
-        split = [INTERVAL.fullmatch(cell) for cell in column]
-        values = [match[1] if match else cell for match, cell in zip(split, column)]
-        bold = shown.bold[head] if head in shown.bold else [False] * len(column)
-        set_values = [
-            rf"\textbf{{{_cell(value)}}}" if best else _cell(value)
-            for value, best in zip(values, bold)
+    alignment = ""
+    for head in cells:
+        values, intervals = _split(cells[head])
+        values = [
+            rf"\textbf{{{value}}}" if bold else value
+            for value, bold in zip(values, shown.bold[head])
         ]
-        if place == 0:
-            set_values = [
-                rf"{value}\textsuperscript{{{mark}}}" if mark else value
-                for value, mark in zip(set_values, marks)
-            ]
-        parts[latex_text(head), ""] = set_values
-        alignment.append("r" if head in shown.numbers else "l")
-        if any(split):
-            parts[latex_text(head), "interval"] = [
-                rf"\footnotesize {_cell(match[2])}" if match else "" for match in split
-            ]
-            alignment[-1] = "r@{ }l"
+        parts[latex_text(head), ""] = [value + mark for value, mark in zip(values, marks)]
+        marks = [""] * len(cells)  # the first column has them
+        if any(intervals):
+            parts[latex_text(head), "interval"] = intervals
+        side = "r" if head in shown.numbers else "l"
+        alignment += "r@{ }l" if any(intervals) else side
     table = pd.DataFrame(parts)
     table.columns = pd.MultiIndex.from_tuples(list(parts), names=["head", "part"])
     styler = table.style.hide(axis="index").hide(axis="columns", level=1)
     return styler.to_latex(
         hrules=True,
-        column_format="".join(alignment),
+        column_format=alignment,
         caption=latex_text(caption),
         label=f"tab:{label}",
         position_float="centering",
         multicol_align="c",
         environment="table*" if _letters(cells) > COLUMN_LETTERS else None,
     )
+
+
+def _noted(shown: Readable, note: str) -> tuple[pd.DataFrame, str, list[str]]:
+    """The cells without the column ``note``, the caption with what it says, and a mark a row."""
+    if note not in shown.cells:
+        return shown.cells, shown.caption, [""] * len(shown.cells)
+    texts = [text for text in shown.cells[note].drop_duplicates() if text != NOTHING]
+    letters = dict(zip(texts, ascii_lowercase))
+    told = "; ".join(f"{letter}: {text}" for text, letter in letters.items())
+    marks = [
+        rf"\textsuperscript{{{letters[text]}}}" if text in letters else ""
+        for text in shown.cells[note]
+    ]
+    caption = ". ".join(filter(None, (shown.caption, told)))
+    return shown.cells.drop(columns=note), caption, marks
+
+
+def _split(column: pd.Series) -> tuple[list[str], list[str]]:
+    """The values of a column and their intervals, in LaTeX; an empty text where there is none."""
+    found = [INTERVAL.fullmatch(cell) for cell in column]
+    values = [match[1] if match else cell for match, cell in zip(found, column)]
+    intervals = [rf"\footnotesize {_cell(match[2])}" if match else "" for match in found]
+    return [_cell(value) for value in values], intervals
 
 
 def _cell(text: str) -> str:

@@ -21,6 +21,8 @@ from covrr_utils.plotting.lettering import POINTS, columns, plain, plain_text, w
 
 COLUMN, PAGE = 3.25, 6.875  # inches: one column of a paper, and both
 
+TALLEST = 9.0  # inches: what a page has room for, above a caption of one line
+
 SMALLEST = 7.0  # points: the smallest letters
 
 TOUCH = 0.5  # points by which the boxes of two texts may reach into each other
@@ -67,23 +69,25 @@ def save_printed(figure: plt.Figure, name: str) -> dict[str, float]:
 
 def troubles(figure: plt.Figure) -> list[str]:
     """What is wrong with a figure on paper, in sentences: a width that is neither `COLUMN` nor
-    `PAGE`, letters below `SMALLEST`, a text that leaves the page, two texts that overlap.
+    `PAGE`, more height than `TALLEST`, letters below `SMALLEST`, a text that leaves the figure, two
+    texts that overlap.
     """
-    width = float(figure.get_size_inches()[0])
+    width, height = map(float, figure.get_size_inches())
     found = []
     if min(abs(width - COLUMN), abs(width - PAGE)) > 1e-6:
         found.append(f"it is {width:g} in wide; expected {COLUMN} (a column) or {PAGE} (a page)")
+    if height > TALLEST:
+        found.append(f"it is {height:.2f} in tall; a page has room for {TALLEST:g}")
     found += [
         f"{_shown(text)} has {text.get_fontsize():g} points; expected {SMALLEST:g} or more"
         for text in drawn_texts(figure)
         if text.get_fontsize() < SMALLEST
     ]
     boxes = text_boxes(figure)
-    across, down = figure.get_size_inches() * POINTS
     found += [
-        f"{_shown(text)} leaves the page"
+        f"{_shown(text)} leaves the figure"
         for text, box in boxes
-        if min(box.x0, box.y0, across - box.x1, down - box.y1) < -TOUCH
+        if min(box.x0, box.y0, width * POINTS - box.x1, height * POINTS - box.y1) < -TOUCH
     ]
     return found + [
         f"{_shown(one)} overlaps {_shown(other)}"

@@ -24,7 +24,7 @@ from covrr_utils.plotting.paper_figures import (
     PATHS,
     triplet_with_trace,
 )
-from covrr_utils.plotting.printed import COLUMN, PAGE, SMALLEST, fitted
+from covrr_utils.plotting.printed import COLUMN, PAGE, SMALLEST, TALLEST, fitted
 from covrr_utils.plotting.style import HIT, PALETTE, QUIET, REFERENCE
 from covrr_utils.traces.trace import SLOTS, ReasoningTrace, split_assertion
 from covrr_utils.video.clips import Clip, ClipError
@@ -123,7 +123,8 @@ def trace_rows(triplets: Sequence[Triplet], clip_of: Callable[[str], Clip]) -> p
     half = FRAMES * side + (FRAMES - 1) * BETWEEN
     height = side * tallness(list(clips.values()))
     head = 0.07 + LINE * EDIT / SMALLEST
-    traces = [_told(trace, told) for _, trace in pairs]
+    most = int((TALLEST / len(triplets) - head - 0.04) / LINE)
+    traces = [_told(trace, told, most) for _, trace in pairs]
     blocks = [head + max(LINE + height, LINE * len(trace)) + 0.04 for trace in traces]
     figure, axis = canvas(PAGE, sum(blocks))
     top = sum(blocks)
@@ -148,11 +149,12 @@ def trace_rows(triplets: Sequence[Triplet], clip_of: Callable[[str], Clip]) -> p
     return plain_text(figure)
 
 
-def _told(trace: ReasoningTrace, inches: float) -> list[tuple[str, str, bool]]:
-    """A trace in lines of this width: the slot where it begins, what the line says, and whether it
-    tells of a change. What is longer has two lines; of a change, one before and one after.
+def _told(trace: ReasoningTrace, inches: float, most: int) -> list[tuple[str, str, bool]]:
+    """A trace in at most so many lines of this width: the slot where it begins, what the line says,
+    and whether it tells of a change. What is longer has two lines; of a change, one for before and
+    one for after.
     """
-    told = []
+    told: list[tuple[str, str, bool]] = []
     for slot in SLOTS:
         head = slot
         for item in getattr(trace, slot):
@@ -166,6 +168,8 @@ def _told(trace: ReasoningTrace, inches: float) -> list[tuple[str, str, bool]]:
                 for number, line in enumerate(lines)
             ]
             head = ""
+    if len(told) > most:
+        told[most - 1 :] = [("", f"… and {len(told) - most + 1} lines more", False)]
     return told
 
 
