@@ -54,13 +54,12 @@ def query_columns(
     """
     if not triplets:
         return _nothing("There is no triplet to show.")
-    queries = list(zip(triplets, candidates, strict=True))
     clips = {
         video: seen(clip_of, video)
-        for triplet, videos in queries
+        for triplet, videos in zip(triplets, candidates, strict=True)
         for video in (triplet.reference, *videos)
     }
-    across, beside = (COLUMN if len(queries) == 1 else PAGE), min(len(queries), 3)
+    across, beside = (COLUMN if len(triplets) == 1 else PAGE), min(len(triplets), 3)
     width = (across - 2 * EDGE - GUTTER * (beside - 1)) / beside
     side = (width - BETWEEN * (FRAMES - 1)) / FRAMES
     height = side * tallness(list(clips.values()))
@@ -69,12 +68,12 @@ def query_columns(
     strips = 1 + max(map(len, candidates))
     changes = [[row for row in trace.rows() if row[1] != row[2]][:CHANGES] for trace in reasoning]
     block = head + strips * (LINE + height + 0.03) + (1 + max(map(len, changes))) * LINE + 0.08
-    rows = -(-len(queries) // beside)
+    rows = -(-len(triplets) // beside)
     figure, axis = canvas(across, rows * block)
-    for number, (triplet, videos) in enumerate(queries):
+    queries = zip(triplets, candidates, edits, changes, strict=True)
+    for number, (triplet, videos, edit, told) in enumerate(queries):
         left = EDGE + number % beside * (width + GUTTER)
         top = (rows - number // beside) * block
-        edit = edits[number]
         lines = 1 + edit.count("\n")
         fitted(axis, (left, top - 0.03), edit, width, lines, EDIT, va="top", weight="bold")
         top -= head
@@ -86,7 +85,7 @@ def query_columns(
             top -= 0.03
         top -= 0.03
         fitted(axis, (left, top), "reasoning: what changes", width, va="top", weight="bold")
-        for slot, before, after in changes[number]:
+        for slot, before, after in told:
             top -= LINE
             fitted(axis, (left, top), f"{slot}: {before} → {after}", width, va="top", color=INK)
     return plain_text(figure)
