@@ -12,6 +12,7 @@ from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+from matplotlib.figure import SubFigure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
@@ -81,7 +82,7 @@ def troubles(figure: plt.Figure) -> list[str]:
     found += [
         f"{_shown(text)} has {text.get_fontsize():g} points; expected {SMALLEST:g} or more"
         for text in drawn_texts(figure)
-        if text.get_fontsize() < SMALLEST
+        if float(text.get_fontsize()) < SMALLEST
     ]
     boxes = text_boxes(figure)
     found += [
@@ -111,7 +112,7 @@ def drawn_texts(figure: plt.Figure) -> list[Text]:
 
 def smallest_text(figure: plt.Figure) -> float:
     """The size of the smallest letters that are seen, in points; infinite where there are none."""
-    return min((text.get_fontsize() for text in drawn_texts(figure)), default=float("inf"))
+    return min((float(text.get_fontsize()) for text in drawn_texts(figure)), default=float("inf"))
 
 
 def text_boxes(figure: plt.Figure) -> list[tuple[Text, Bbox]]:
@@ -148,17 +149,17 @@ def fitted(
 
 
 @contextmanager
-def _finely(figure: plt.Figure) -> Iterator[None]:
+def _finely(figure: plt.Figure | SubFigure) -> Iterator[None]:
     """Let the figure be measured in `FINE` dots an inch, with letters as wide as in a PDF: on a
     screen they are moved to whole dots.
     """
     before = figure.dpi
-    figure.set_dpi(FINE)
+    figure.dpi = FINE
     try:
         with mpl.rc_context({"text.hinting": "no_hinting"}):
             yield
     finally:
-        figure.set_dpi(before)
+        figure.dpi = before
 
 
 def _overlap(one: Bbox, other: Bbox) -> bool:

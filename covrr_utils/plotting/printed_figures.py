@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from string import ascii_lowercase
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -40,6 +41,8 @@ EDGE, BETWEEN, GUTTER = 0.04, 0.03, 0.16  # inches: at the rim, between frames, 
 CHANGES = 5  # lines of reasoning
 
 THIN = 1.0  # points: arrows
+
+CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
 
 
 def query_columns(
@@ -187,14 +190,11 @@ def two_paths_column() -> plt.Figure:
         middle = left + width / 2
         before: int | None = None
         at = (middle, first + tall / 2 + 0.14)
-        fitted(
-            axis, at, name, width, 1, EDIT, ha="center", va="center", weight="bold", color=colour
-        )
+        fitted(axis, at, name, width, 1, EDIT, weight="bold", color=colour, **CENTRED)
         for row, text in path.items():
             height = first - step * row
             box(axis, (left, height - tall / 2), (width, tall), "white", colour)
-            style = {"ha": "center", "va": "center", "color": INK}
-            fitted(axis, (middle, height), text, width - 0.06, 2, **style)
+            fitted(axis, (middle, height), text, width - 0.06, 2, color=INK, **CENTRED)
             if before is not None:
                 # where a path leaves a stage out, there is room for words beside its arrow
                 x = middle if row == before + 1 else left + 0.2
@@ -203,17 +203,16 @@ def two_paths_column() -> plt.Figure:
             before = row
         end = first - step * (before or 0) - tall / 2
         arrow(axis, (middle, end), (COLUMN / 2 + (middle - COLUMN / 2) * 0.25, 0.33), INK, THIN)
-    style = {"ha": "center", "va": "center"}
     at = (lefts["gallery path"] + 0.82, first - 2 * step)
-    fitted(axis, at, FROZEN, 0.9, 4, style="italic", color=REFERENCE, **style)
+    fitted(axis, at, FROZEN, 0.9, 4, style="italic", color=REFERENCE, **CENTRED)
     box(axis, (COLUMN / 2 - 0.5, 0.05), (1.0, 0.28), (*HIT, 0.15), HIT)
-    fitted(axis, (COLUMN / 2, 0.19), MEETING, 0.9, 1, EDIT, color=INK, **style)
+    fitted(axis, (COLUMN / 2, 0.19), MEETING, 0.9, 1, EDIT, color=INK, **CENTRED)
     edge = lefts["query path"] + width
     way = [(edge, first), (edge + 0.1, first), (edge + 0.1, first - 3 * step)]
     axis.plot(*zip(*way), color=QUIET, lw=THIN, ls=":")
     arrow(axis, way[-1], (edge, first - 3 * step), QUIET, THIN)
     at = (edge + 0.21, first - 1.5 * step)
-    axis.text(*at, AGAIN, fontsize=SMALLEST, rotation=270, color="0.35", **style)
+    axis.text(*at, AGAIN, fontsize=SMALLEST, rotation=270, color="0.35", **CENTRED)
     return plain_text(figure)
 
 
