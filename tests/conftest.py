@@ -6,6 +6,7 @@ import typechecking  # noqa: F401  (first: it checks the modules that are import
 
 # isort: split
 import json
+import os
 import shutil
 import signal
 
@@ -14,6 +15,7 @@ import pytest
 from tiny import TINY
 
 from covrr_utils import paths
+from covrr_utils.experiments.forked_kernels import provisioner
 
 # begun first, the longest before the others: no worker is left with one of them at the end, and the
 # chapters, which come last, find the store filled
@@ -31,6 +33,8 @@ FAULTS = pytest.StashKey[list[tuple[str, int, int, int]]]()
 
 def pytest_configure(config):
     config.stash[FAULTS] = []
+    # the kernels in which nbval executes chapters
+    os.environ["JUPYTER_DEFAULT_PROVISIONER_NAME"] = provisioner(forked=True)
     # a shell that starts a job in the background makes it deaf to Ctrl-C, and all that it starts
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

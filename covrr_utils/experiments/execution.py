@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from covrr_utils import paths
+from covrr_utils.experiments.forked_kernels import KERNEL, end_forked_kernels, provisioner
 from covrr_utils.experiments.identity import identity
 from covrr_utils.experiments.jobs import Execution, Job
 from covrr_utils.experiments.records import WRITTEN, finished, record
@@ -20,14 +21,14 @@ from covrr_utils.files import Locked, locked, say
 
 T = TypeVar("T")
 
-KERNEL = "ipykernel_launcher"  # the module that a kernel's process runs
-
 KERNEL_NAME = "python3"  # as the notebooks are committed
 
 
-def perform(job: Job, force: bool = False, threads: int | None = None) -> Execution:
-    """Execute a job and keep what it made; what is done already is not executed again, unless with
-    ``force``. Another process with the same job is waited for.
+def perform(
+    job: Job, force: bool = False, threads: int | None = None, forked: bool = False
+) -> Execution:
+    """Execute a job, as `execute` does, and keep what it made; what is done already is not executed
+    again, unless with ``force``. Another process with the same job is waited for.
 
     Raises
     ------
@@ -38,7 +39,7 @@ def perform(job: Job, force: bool = False, threads: int | None = None) -> Execut
         before = identity(job)
         if not force and (done := finished(job, before)):
             return done
-        execution = execute(job.notebook, job.parameters, job.folder, job.figures, threads)
+        execution = execute(job.notebook, job.parameters, job.folder, job.figures, threads, forked)
         return record(job, execution, before, identity(job))
 
 
@@ -61,13 +62,15 @@ def execute(
     folder: Path,
     figures: Path | None = None,
     threads: int | None = None,
+    forked: bool = False,
 ) -> Execution:
     """Execute ``notebooks/<notebook>.ipynb`` with ``parameters`` into ``folder/<notebook>.ipynb``;
     its figures go to ``figures``.
 
     The notebook itself checks the parameters (`RunConfig.from_notebook`): a misspelt one makes it
     fail with the valid names. ``threads``: how many the kernel may compute with (default: its own
-    choice, and always that of a set ``OMP_NUM_THREADS``).
+    choice, and always that of a set ``OMP_NUM_THREADS``). ``forked``: the kernel is a copy of a
+    process that stays, with everything loaded: for whoever executes several.
 
     Raises
     ------
@@ -87,7 +90,7 @@ def execute(
     if threads is not None:
         variables["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(threads))
     begun = time.perf_counter()
-    with _this_python() as kernel, _environment(**variables, **kernel):
+    with _this_python(forked) as kernel, _environment(**variables, **kernel):
         error = _in_thread(lambda: _papermill(source, beside, parameters))
     os.replace(beside, target)
     return Execution(notebook, target, time.perf_counter() - begun, error)
@@ -126,14 +129,16 @@ def _to_the_letter(path: Path) -> str:
 
 
 @contextmanager
-def _this_python() -> Iterator[dict[str, str]]:
+def _this_python(forked: bool) -> Iterator[dict[str, str]]:
     """Environment variables with which the kernel ``python3`` is this very Python, whatever kernel
-    of that name the user has, and reads neither settings nor history of the user's IPython.
+    of that name the user has, ``forked`` or not, and reads neither settings nor history of the
+    user's IPython.
     """
     from ipykernel.kernelspec import write_kernel_spec
 
+    metadata = {"kernel_provisioner": {"provisioner_name": provisioner(forked)}}
     with tempfile.TemporaryDirectory(prefix="covrr-kernel-", ignore_cleanup_errors=True) as folder:
-        write_kernel_spec(Path(folder, "kernels", KERNEL_NAME))
+        write_kernel_spec(Path(folder, "kernels", KERNEL_NAME), overrides={"metadata": metadata})
         before = os.environ.get("JUPYTER_PATH")
         yield {
             "JUPYTER_PATH": os.pathsep.join(filter(None, [folder, before])),
@@ -162,6 +167,7 @@ def end_kernels() -> None:
     """Kill the kernels that this process has started."""
     import psutil
 
+    end_forked_kernels()
     for child in psutil.Process().children():
         try:
             if KERNEL in child.cmdline():

@@ -60,7 +60,7 @@ def _one_by_one(jobs: Sequence[Job], force: bool, bar: tqdm) -> Iterator[Executi
     """In this process, in their order."""
     for job in jobs:
         bar.set_postfix_str(job.label())
-        yield perform(job, force)
+        yield perform(job, force, forked=len(jobs) > 1)
 
 
 class _Worker:
@@ -74,10 +74,10 @@ class _Worker:
         other.close()  # so that the death of the process closes the pipe
         self.job: Job | None = None
 
-    def begin(self, job: Job, force: bool, threads: int) -> None:
+    def begin(self, job: Job, force: bool, threads: int, forked: bool) -> None:
         """Hand over a job."""
         self.job = job
-        self.connection.send((job, force, threads))
+        self.connection.send((job, force, threads, forked))
 
     def execution(self) -> Execution:
         """What became of the job, once there is something to receive."""
@@ -125,7 +125,7 @@ def _side_by_side(jobs: Sequence[Job], force: bool, workers: int, bar: tqdm) -> 
             if not idle:
                 idle = [_Worker()]
                 team += idle
-            idle[0].begin(job, force, threads)
+            idle[0].begin(job, force, threads, forked=len(jobs) > workers)
             bar.set_postfix_str(", ".join(each.label() for each in [*at_work, job]))
 
 
@@ -146,9 +146,9 @@ def _work(connection: Connection) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         while True:
-            job, force, threads = connection.recv()
+            job, *options = connection.recv()
             try:
-                outcome: object = perform(job, force, threads)
+                outcome: object = perform(job, *options)
             except Exception as error:
                 outcome = error
             connection.send(outcome)

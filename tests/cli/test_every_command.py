@@ -22,6 +22,7 @@ from covrr_utils.cli.ending import STOPPED, Code
 from covrr_utils.cli.main import COMMANDS, main
 from covrr_utils.experiments import dry_run
 from covrr_utils.experiments.config import RunConfig
+from covrr_utils.experiments.forked_kernels import KERNEL, _begun
 from covrr_utils.experiments.run import Run
 
 CHAPTER = """
@@ -178,8 +179,11 @@ def test_a_command_is_stopped_and_repeated(name, elsewhere, checkout, expected, 
         assert main(arguments(name)) == Code.TERMINATED
     said = capsys.readouterr()
     assert said.err.strip().splitlines()[-1] == STOPPED and "Traceback" not in said.err
-    kernels = [each for each in psutil.Process().children() if "ipykernel" in str(each.cmdline())]
-    assert kernels == [], "no kernel is left behind"
+    children = psutil.Process().children()
+    kernels = [child for child in children if KERNEL in child.cmdline()]
+    forked = [kernel for original in _begun for kernel in original.kernels]
+    forked = [kernel for kernel in forked if kernel.poll() is None]
+    assert kernels == forked == [], "no kernel is left behind"
 
     assert main(arguments(name)) == Code.DONE, capsys.readouterr().err
     out = capsys.readouterr().out

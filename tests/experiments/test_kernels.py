@@ -1,11 +1,20 @@
 """Notebooks are executed wherever the checkout lies and whatever kernels the user has."""
 
+import asyncio
 import json
 import os
+import signal
+import subprocess
 import sys
+import time
+
+import psutil
+import pytest
 
 from covrr_utils import paths
+from covrr_utils.experiments import forked_kernels
 from covrr_utils.experiments.execution import execute
+from covrr_utils.experiments.forked_kernels import KERNEL, ForkedKernels
 
 
 def test_the_kernel_is_this_python_whatever_the_user_has(make_workbook, tmp_path, monkeypatch):
@@ -31,3 +40,115 @@ def test_braces_in_a_path_are_not_parameters(make_workbook, tmp_path, monkeypatc
     execution = execute("10_any", {"BACKBONE": "{BACKBONE}"}, folder)
     assert execution.error is None and execution.path == folder / "10_any.ipynb"
     assert [path.name for path in folder.iterdir()] == ["10_any.ipynb"]
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
+
+COPY = """
+import json, os, pathlib, sys
+loaded = set(sys.modules)
+assert {"torch", "transformers", "seaborn"} <= loaded
+assert not any(name.startswith("covrr_utils") for name in loaded)
+assert os.path.basename(os.getcwd()) == "notebooks" and os.environ["COVRR_TOLD"] == TOLD
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+assert torch.get_num_threads() == int(os.environ["OMP_NUM_THREADS"])
+numbers = torch.arange(1024**2, dtype=torch.float64).reshape(1024, 1024) % 7
+assert float((numbers @ numbers).sum()) == float(numbers.sum(0) @ numbers.sum(1)), "no dead threads"
+pathlib.Path(os.environ["COVRR_WRITTEN"]).with_name("draw.json").write_text(
+    json.dumps([np.random.rand(), os.getppid(), os.getpid()])
+)
+plt.plot([1, 2])
+"""
+
+
+@linux
+def test_a_kernel_is_forked_with_its_own_environment_and_everything_loaded(
+    make_workbook, tmp_path, monkeypatch
+):
+    make_workbook({"10_any": COPY}, "TOLD = 'nothing'")
+    made = []
+    for told, threads in (("one", 1), ("two", 2)):
+        monkeypatch.setenv("COVRR_TOLD", told)
+        monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+        execution = execute("10_any", {"TOLD": told}, tmp_path / told, forked=True)
+        assert execution.error is None
+        assert '"image/png"' in execution.path.read_text(), "the figure is shown"
+        made.append(json.loads((tmp_path / told / "draw.json").read_text()))
+    (draw, original, kernel), (other, same, another) = made
+    assert original == same and kernel != another, "two copies of one process"
+    assert draw != other, "each draws its own numbers"
+
+
+@linux
+def test_the_original_is_made_again_and_a_kernel_that_dies_is_reported(
+    make_workbook, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(forked_kernels, "_begun", [])
+    monkeypatch.setattr(forked_kernels, "LIBRARIES", ["ipykernel.kernelapp"])
+    make_workbook({"10_any": "assert True", "12_dies": "import os; os.kill(os.getpid(), 9)"})
+    assert execute("10_any", {}, tmp_path / "one", forked=True).error is None
+    (original,) = forked_kernels._begun
+    assert execute("12_dies", {}, tmp_path / "two").error.startswith("the kernel died")
+    original.process.kill()
+    original.process.wait()
+    assert execute("10_any", {}, tmp_path / "three", forked=True).error is None
+    assert not forked_kernels._begun, "that kernel has started by itself"
+    assert forked_kernels.provisioner(False) == forked_kernels.JUPYTERS
+
+
+COMMAND = """
+import sys
+from covrr_utils.cli.main import main
+from covrr_utils.experiments import forked_kernels
+forked_kernels.LIBRARIES = ["ipykernel.kernelapp"]
+sys.exit(main(["rerun", "--backbones", "a", "--notebooks", "10_waits", "11_any"]))
+"""
+
+WAITS = """
+import os, pathlib, time
+folder = pathlib.Path(os.environ["COVRR_RUNS"], "alive")
+folder.mkdir(parents=True)
+(folder / f"{os.getpid()}-{os.getppid()}").touch()
+time.sleep(600)
+"""
+
+
+@linux
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_forked_kernels_end_with_the_command(make_workbook, runs, number):
+    make_workbook({"10_waits": WAITS, "11_any": ""})
+    with subprocess.Popen([sys.executable, "-c", COMMAND], stderr=subprocess.PIPE) as process:
+        while not (alive := list(runs.glob("alive/*-*"))):
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.05)
+        kernel, original = (psutil.Process(int(pid)) for pid in alive[0].name.split("-"))
+        assert kernel.cmdline() == original.cmdline(), "it is a copy"
+        process.send_signal(number)
+        process.communicate(timeout=60)
+    limit = time.monotonic() + 60
+    for each in (kernel, original):
+        while each.is_running() and each.status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < limit
+            time.sleep(0.05)
+
+
+def test_another_python_is_started_as_jupyter_does(monkeypatch):
+    kernels, started = ForkedKernels(), []
+
+    async def launch(self, cmd, **kwargs):
+        started.append(cmd)
+        return {}
+
+    monkeypatch.setattr(ForkedKernels.__base__, "launch_kernel", launch)
+    begun = type("Begun", (), {"settings": {"PYTHONPATH": "another"}, "end": lambda self: None})
+    monkeypatch.setattr(forked_kernels, "_begun", [begun()])
+    others = (
+        ["python9", "-m", KERNEL, "-f", "x"],
+        [sys.executable, "-m", "another_kernel", "-f", "x"],
+        [sys.executable, "-m", KERNEL, "-f", "x"],
+    )
+    for command in others:
+        asyncio.run(kernels.launch_kernel(command))
+    assert started == list(others)
