@@ -87,7 +87,20 @@ def test_a_formula_that_is_not_typeset_is_found(shelf, source):
 
 
 @pytest.mark.parametrize(
-    "source", ["With $F = 2 p r$ and `x = 1`.", "$$\\sum_i a_i = 1$$", "code - x = y  # what it is"]
+    "source", [r"$$\\tilde s_i = 1$$", "$frac{a}{b}$", r"It is $p(text{candidate} \mid x)$."]
+)
+def test_a_formula_whose_commands_lost_their_backslash_is_found(shelf, source):
+    (finding,) = walk.formulas(shelf(source))
+    assert finding.endswith("in a formula is no command of TeX")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "With $F = 2 p r$ and `x = 1`.",
+        "$$\\sum_i a_i = \\text{share of it}$$",
+        "code - x = y  # what it is",
+    ],
 )
 def test_typeset_formulas_and_code_pass(shelf, source):
     assert list(walk.formulas(shelf(source))) == []

@@ -23,6 +23,12 @@ SENTENCE = re.compile(r"(?:\S+ +){4,}\S+[.:?!]")  # five words and a stop
 UNSET = re.compile(r"\w = \S|[ΣΠ√∑∏≥≤∙]|\b[A-Za-z]_[a-z0-9]\b|\w\^\w")  # a formula in plain letters
 
 
+FORMULA = re.compile(r"\$\$.+?\$\$|\$[^$]+\$", re.S)
+
+# a doubled backslash before a command, or the name of one without any: TeX sets them as letters
+BROKEN = re.compile(r"\\\\[A-Za-z]|(?<![\\A-Za-z])[A-Za-z]{4,}")
+
+
 def chapters() -> list[Path]:
     """Every chapter, in reading order."""
     return sorted(paths.notebooks_dir().glob("*.ipynb"))
@@ -61,10 +67,16 @@ def alternatives(chapter: Path) -> Iterator[str]:
 
 
 def formulas(chapter: Path) -> Iterator[str]:
-    """Formulas in plain letters: in the prose outside ``$...$``, and in comments of the code."""
+    """Formulas in plain letters: in the prose outside ``$...$``, and in comments of the code; and
+    formulas inside it whose commands TeX does not see.
+    """
     for index, cell in enumerate(nbformat.read(chapter, 4).cells):
         if cell.cell_type == "markdown":
-            plain = re.sub(r"```.*?```|`[^`]*`|\$\$.+?\$\$|\$[^$]+\$", " ", cell.source, flags=re.S)
+            prose = re.sub(r"```.*?```|`[^`]*`", " ", cell.source, flags=re.S)
+            for formula in FORMULA.findall(prose):
+                if broken := BROKEN.search(re.sub(r"\\[A-Za-z]+\{[A-Za-z ,.-]*\}", " ", formula)):
+                    yield f"cell {index}: {broken[0]!r} in a formula is no command of TeX"
+            plain = FORMULA.sub(" ", prose)
             if "$" in plain:
                 yield f"cell {index}: a dollar sign without its partner"
         else:
