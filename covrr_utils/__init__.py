@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from covrr_utils.benchmarks.benchmark import list_benchmarks
     from covrr_utils.experiments.config import RunConfig
     from covrr_utils.experiments.environment import show_versions
+    from covrr_utils.experiments.recorded import recorded_run
     from covrr_utils.experiments.run import Run
     from covrr_utils.plotting.style import save_figure
     from covrr_utils.plotting.typesetting import readable
@@ -41,6 +42,7 @@ __all__ = [
     "prompts",
     "readable",
     "recall_at",
+    "recorded_run",
     "save_figure",
     "show_versions",
     "token_weights",
@@ -60,6 +62,7 @@ _ROOMS = {
     "prompts": "reasoning.prompts",
     "readable": "plotting.typesetting",
     "recall_at": "retrieval.metrics",
+    "recorded_run": "experiments.recorded",
     "save_figure": "plotting.style",
     "show_versions": "experiments.environment",
     "token_weights": "retrieval.weights",

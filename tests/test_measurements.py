@@ -4,15 +4,31 @@ These runs fill the store from which the chapters are served, so this file is be
 """
 
 import re
+from dataclasses import replace
+from functools import cache
 
+import numpy as np
 import pandas as pd
 import pytest
 from tables import TOLERANCE, table_of
 
 from covrr_utils import paths
+from covrr_utils.backbones.description import Outcomes
 from covrr_utils.backbones.registry import list_backbones
 from covrr_utils.experiments.config import RunConfig
+from covrr_utils.experiments.descriptions import Descriptions
+from covrr_utils.experiments.evaluation import rank
+from covrr_utils.experiments.recorded import POOLED, RecordedRecord, recorded_run
 from covrr_utils.experiments.run import Run
+from covrr_utils.mini.accuracy import measured
+from covrr_utils.mini.recording import GALLERY, WITH_VECTORS, descriptions_of, entries_of
+from covrr_utils.retrieval.scores import by_cosine
+
+
+@cache
+def recorded(name, split="mini"):
+    """One run for all tests below: it looks at every video once."""
+    return recorded_run(RunConfig(benchmark=split, backbone=name, device="cpu"))
 
 
 def test_the_results_are_what_a_run_measures():
@@ -51,7 +67,7 @@ def test_the_results_report_every_size():
         two_stage,
         first_ten,
     ) in rows.items():
-        run = Run(RunConfig(backbone=name, device="cpu"))
+        run = recorded(name)
         assert int(parameters.replace(",", "")) == run.backbone.parameters()
         said = pd.read_csv(paths.backbones_dir() / name / "accuracy.csv").set_index(
             ["split", "of"]
@@ -69,14 +85,64 @@ def test_the_results_report_every_size():
             assert numbers == pytest.approx(measured, abs=TOLERANCE), (name, strategy, k)
 
 
+@pytest.mark.parametrize("split", ["mini", "mini-val"])
 @pytest.mark.parametrize("name", sorted(list_backbones()))
-def test_the_accuracies_of_the_cards_are_what_a_run_measures(name):
-    from covrr_utils.mini.accuracy import measured
-
-    run = Run(RunConfig(benchmark="mini-val", backbone=name, device="cpu"))
-    said = pd.read_csv(paths.backbones_dir() / name / "accuracy.csv").set_index(["split", "of"])
+def test_the_accuracies_of_the_cards_are_those_of_what_was_written(name, split):
+    run = recorded(name, split)
+    stated = pd.read_csv(paths.backbones_dir() / name / "accuracy.csv").set_index(["split", "of"])
     for of, shares in measured(run).items():
         for attribute, share in shares.items():
-            assert said.loc[("mini-val", of), attribute] == pytest.approx(
+            assert stated.loc[(split, of), attribute] == pytest.approx(
                 share, abs=TOLERANCE / 100
             ), (of, attribute)
+
+
+@pytest.mark.parametrize("split", ["mini", "mini-val"])
+@pytest.mark.parametrize("name", sorted(list_backbones()))
+def test_what_is_recorded_is_what_the_models_write(name, split):
+    """Every twelfth gallery video and every sixteenth triplet are asked again: the same texts, the
+    same vectors, and with these the same ranks.
+    """
+    before, whole = recorded(name, split), recorded(name, split).benchmark
+    few = replace(whole, gallery=whole.gallery[::12], triplets=whole.triplets[::16])
+    again = Run(before.config, descriptions=Descriptions(before.config, few))
+    written, queries = [], {}
+    for _, what in (entry for entry in entries_of(name) if entry[0] == split):
+        old, new = descriptions_of(before, what), descriptions_of(again, what)
+        assert len(old) == len(whole.gallery if what == GALLERY else whole.triplets)
+        assert set(new) <= set(old) and not new.failures
+        assert all(isinstance(item.record, RecordedRecord) for item in old.values())
+        written += [(content(old[id_]), content(item)) for id_, item in new.items()]
+        if split == "mini" and what in WITH_VECTORS:
+            kept, now = before.pooled(old, *POOLED), again.pooled(new, *POOLED)
+            same = [id_ for id_ in new if content(old[id_]) == content(new[id_])]
+            for id_ in same:  # their states are kept with three decimal digits
+                assert np.abs(kept[id_] - now[id_]).max() < 1e-4, (what, id_)
+            if what != GALLERY:
+                queries[what] = Outcomes({id_: now[id_] for id_ in same}, {})
+    # another processor rounds differently: one text in a hundred may change, and a rank
+    assert np.mean([one == other for one, other in written]) >= 0.99
+    for strategy, vectors in queries.items():
+        scores = by_cosine(vectors, before.pooled_gallery(*POOLED))
+        ranked = rank(replace(whole, triplets=few.triplets), scores, before.method(strategy))
+        said = dict(zip((t.id for t in whole.triplets), before.evaluate(strategy).ranks))
+        rows = [row for row in ranked.queries if row["triplet"] in vectors]
+        assert sum(row["rank"] == said[row["triplet"]] for row in rows) >= len(few.triplets) - 1
+
+
+def content(item):
+    """What the model wrote, beside how long it took."""
+    return item.text, item.ended, {**item.record.extra, "seconds": None, "tokens": None}
+
+
+def test_what_is_not_recorded_is_computed_or_said(runs):
+    run = recorded_run(RunConfig(backbone="mini-1m", device="cpu"))
+    with pytest.raises(ValueError, match="token states of 'test/0000' are not recorded; a Run in"):
+        run.gallery()["test/0000"].description  # noqa: B018
+    with pytest.raises(ValueError, match="under max, word and predicts are not recorded; a Run in"):
+        run.evaluate("two_stage", pooling="max")
+    assert run.evaluate("two_stage").ranks and not list(runs.rglob("results"))
+    shorter = recorded_run(RunConfig(backbone="mini-1m", device="cpu", max_new_tokens=7))
+    described = shorter.descriptions.videos(["test/0000"], "one video")["test/0000"]
+    assert not isinstance(described.record, RecordedRecord) and not described.ended
+    assert len(described.description.states) == 7
