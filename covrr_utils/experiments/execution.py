@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -98,9 +99,10 @@ def execute(
 
 def _papermill(source: Path, target: Path, parameters: Mapping[str, object]) -> str | None:
     """Execute ``source`` into ``target``; why it failed, None if it did not."""
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-    from papermill.exceptions import PapermillExecutionError
+    with _without_iris():
+        import papermill
+        from nbclient.exceptions import DeadKernelError
+        from papermill.exceptions import PapermillExecutionError
 
     try:
         papermill.execute_notebook(
@@ -121,6 +123,22 @@ def _papermill(source: Path, target: Path, parameters: Mapping[str, object]) -> 
             " fewer --workers take less"
         )
     return None
+
+
+@contextmanager
+def _without_iris() -> Iterator[None]:
+    """Imports meanwhile do without a parser of IRIs, which no schema of notebooks asks for: making
+    it when jsonschema is imported takes a process longer than all else that it imports here.
+    """
+    parser = "rfc3987_syntax"
+    if parser in sys.modules:
+        yield
+        return
+    sys.modules[parser] = None  # type: ignore[assignment]  # how imports are told to fail
+    try:
+        yield
+    finally:
+        del sys.modules[parser]
 
 
 def _to_the_letter(path: Path) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from covrr_utils import paths
 from covrr_utils.experiments import forked_kernels
-from covrr_utils.experiments.execution import execute
+from covrr_utils.experiments.execution import _without_iris, execute
 from covrr_utils.experiments.forked_kernels import KERNEL, ForkedKernels
 
 
@@ -152,3 +152,17 @@ def test_another_python_is_started_as_jupyter_does(monkeypatch):
     for command in others:
         asyncio.run(kernels.launch_kernel(command))
     assert started == list(others)
+
+
+def test_imports_do_without_a_parser_of_iris(monkeypatch):
+    """And what is imported afterwards has it, also where it was there before."""
+    monkeypatch.setitem(sys.modules, "rfc3987_syntax", None)  # put back at the end
+    del sys.modules["rfc3987_syntax"]
+    with _without_iris():
+        with pytest.raises(ImportError):
+            import rfc3987_syntax  # noqa: F401
+    assert "rfc3987_syntax" not in sys.modules
+    parser = sys.modules["rfc3987_syntax"] = object()
+    with _without_iris():
+        assert sys.modules["rfc3987_syntax"] is parser
+    assert sys.modules["rfc3987_syntax"] is parser
