@@ -10,11 +10,10 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import nbformat
 import pytest
-from reranked_run import reranking
+from forked_runs import KILLED, ForkedRuns, reranking
 
 from covrr_utils import paths
 from covrr_utils.experiments.config import RunConfig
@@ -33,43 +32,39 @@ def results(runs):
     return stored
 
 
+@pytest.fixture(scope="module")
+def forked():
+    with ForkedRuns() as runs:
+        yield runs
+
+
 @pytest.mark.slow
-def test_a_run_killed_at_any_moment_ends_in_the_same_results(small_benchmark, tmp_path, faults):
+def test_a_run_killed_at_any_moment_ends_in_the_same_results(
+    forked, small_benchmark, tmp_path, faults
+):
     """kill -9 of a whole run (gallery, two strategies, evaluation) at random moments;
     ``COVRR_KILLS`` says how many.
     """
 
-    def run(runs, kill_at=0):
-        return subprocess.run(
-            [
-                sys.executable,
-                str(Path(__file__).parent / "whole_run.py"),
-                str(small_benchmark),
-                str(kill_at),
-            ],
-            env=os.environ | {"COVRR_RUNS": str(runs), "PYTHONPATH": str(paths.ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
+    def run(name, kill_at=0):
+        return forked.run("whole", small_benchmark, tmp_path / name, kill_at)
 
-    undisturbed = run(tmp_path / "whole")
-    touches, whole = int(undisturbed.stdout), results(tmp_path / "whole")
+    code, touches = run("whole")
+    whole = results(tmp_path / "whole")
     rng, same, killed, stores = random.Random(11), 0, 0, 0
     while killed < KILLS:
         stores += 1
-        runs = tmp_path / str(stores)
         for _ in range(2):  # two kills, then to the end
-            code = run(runs, rng.randint(1, touches // 2 - 1)).returncode
-            killed += code == -signal.SIGKILL
-        assert run(runs).returncode == 0
-        same += results(runs) == whole
+            killed += run(str(stores), rng.randint(1, touches // 2 - 1))[0] == KILLED
+        assert run(str(stores))[0] == 0
+        same += results(tmp_path / str(stores)) == whole
     faults("kill -9 of a whole run", killed, killed if same == stores else 0)
-    assert len(whole) == 2 and same == stores and killed == 2 * stores > 0
+    assert code == 0 and len(whole) == 2 and same == stores and killed == 2 * stores > 0
 
 
 @pytest.mark.slow
 def test_a_reranking_killed_at_any_moment_ends_in_the_same_results(
-    small_benchmark, tmp_path, monkeypatch, faults
+    forked, small_benchmark, tmp_path, monkeypatch, faults
 ):
     """kill -9 at random moments while pairs are scored and stored."""
     described = tmp_path / "described"
@@ -80,13 +75,7 @@ def test_a_reranking_killed_at_any_moment_ends_in_the_same_results(
     def run(runs, kill_at=0):
         if not runs.exists():
             shutil.copytree(described, runs)
-        script = str(Path(__file__).parent / "reranked_run.py")
-        return subprocess.run(
-            [sys.executable, script, str(small_benchmark), str(kill_at)],
-            env=os.environ | {"COVRR_RUNS": str(runs), "PYTHONPATH": str(paths.ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
+        return forked.run("rerank", small_benchmark, runs, kill_at)
 
     def outcome(runs):
         """Without what pairs cost, which depends on the batches they were scored in."""
@@ -94,12 +83,12 @@ def test_a_reranking_killed_at_any_moment_ends_in_the_same_results(
         reranked = data.pop("reranking")
         return data, reranked["pairs_per_query"], reranked["unscored_pairs"]
 
-    touches = int(run(tmp_path / "whole").stdout)
+    _, touches = run(tmp_path / "whole")
     rng, killed = random.Random(12), 0
     for _ in range(KILLS):
-        code = run(tmp_path / "stopped", rng.randint(1, touches // (2 * KILLS))).returncode
-        killed += code == -signal.SIGKILL
-    assert run(tmp_path / "stopped").returncode == 0 and killed == KILLS
+        code, _ = run(tmp_path / "stopped", rng.randint(1, touches // (2 * KILLS)))
+        killed += code == KILLED
+    assert run(tmp_path / "stopped")[0] == 0 and killed == KILLS
     whole, stopped = outcome(tmp_path / "whole"), outcome(tmp_path / "stopped")
     faults("kill -9 of a reranking", killed, killed if whole == stopped else 0)
     assert whole == stopped and whole[1:] == (3, 0)
