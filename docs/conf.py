@@ -26,6 +26,7 @@ extensions = [
     "sphinx_copybutton",
     "reference",
     "alternatives",
+    "folding",
 ]
 
 root_doc = "docs/index"

@@ -64,3 +64,17 @@ def test_every_figure_of_a_chapter_has_its_text_in_the_book(book):
         shown = {unescape(text) for text in re.findall(r'<img alt="([^"]*)"', html)}
         for text in (cell["metadata"]["alt"] for cell in cells if "alt" in cell["metadata"]):
             assert text in shown, (path.name, text)
+
+
+def test_every_solution_is_folded_below_its_question(book):
+    for path in (paths.notebooks_dir() / "solutions").glob("*.ipynb"):
+        html = (book / "notebooks" / "solutions" / path.with_suffix(".html").name).read_text()
+        exercises = re.findall(r"<h2>Exercise \d+.*?(?=<h2>|</article>)", html, re.S)
+        asked = [cell["source"] for cell in json.loads(path.read_text())["cells"]]
+        assert len(exercises) == sum(
+            line.startswith("## Exercise ") for source in asked for line in source
+        )
+        for exercise in exercises:
+            question, _, solution = exercise.partition('<details class="solution">')
+            assert re.search(r"<p>.+?</p>", question, re.S) and "cell_output" not in question
+            assert 'class="cell ' in solution and solution.count("</details>") == 1

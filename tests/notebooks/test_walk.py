@@ -107,7 +107,7 @@ def test_typeset_formulas_and_code_pass(shelf, source):
 
 
 CHAPTER = "# A\n\n## Exercises\n\n" + "\n".join(f"{n}. Do it." for n in range(1, 5))
-SOLVED = [text for n in range(1, 5) for text in (f"## Exercise {n}\nSo.", "code - assert done")]
+SOLVED = [text for n in range(1, 5) for text in (f"## Exercise {n}\n> Do.", "code - assert done")]
 LINK = "\n\n[Solutions](solutions/00_a_chapter.ipynb)"
 
 
@@ -127,6 +127,11 @@ def exercise_findings(shelf, chapter, solved):
         (CHAPTER, SOLVED, "no link to the solutions"),
         (CHAPTER + LINK, SOLVED[:6], "exercises [1, 2, 3, 4], solutions [1, 2, 3]"),
         (CHAPTER + LINK, [*SOLVED[:7], "code - look()"], "solution 4 has no assert"),
+        (
+            CHAPTER + LINK,
+            [*SOLVED[:6], "## Exercise 4\nSo.", SOLVED[7]],
+            "solution 4 does not say what was asked",
+        ),
     ],
 )
 def test_an_exercise_without_a_solution_is_found(shelf, chapter, solved, finding):

@@ -91,7 +91,9 @@ def formulas(chapter: Path) -> Iterator[str]:
 
 
 def exercises(chapter: Path) -> Iterator[str]:
-    """Exercises that are too few or have no solution that was run and checks itself."""
+    """Exercises that are too few, or have no solution that says what was asked, was run and checks
+    itself.
+    """
     numbers = exercise_numbers(chapter)
     if len(numbers) < EXERCISES:
         yield f"{len(numbers)} exercises, expected at least {EXERCISES}"
@@ -103,7 +105,10 @@ def exercises(chapter: Path) -> Iterator[str]:
     solved = solutions(path)
     if sorted(solved) != numbers:
         yield f"exercises {numbers}, solutions {sorted(solved)}"
+    text = _prose(path)
     for number, code in solved.items():
+        if not re.search(rf"^## Exercise {number}\b.*\n+[>*]", text, re.M):
+            yield f"solution {number} does not say what was asked"
         if not any(re.search(r"^ *assert ", cell.source, re.M) for cell in code):
             yield f"solution {number} has no assert"
         if any(cell.execution_count is None for cell in code):
