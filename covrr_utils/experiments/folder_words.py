@@ -11,12 +11,12 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int
 
 from covrr_utils import files
 from covrr_utils.experiments.keys import text_name
@@ -41,10 +41,14 @@ class FolderWords:
     documents: list[list[str]]
     index: WordIndex
 
-    def scores(self, text: str, names: Mapping[str, str]) -> Float64[np.ndarray, " V"]:
-        """BM25 of a text with these V descriptions: by video, their stored names."""
+    def places_of(self, names: Iterable[str]) -> Int[np.ndarray, " V"]:
+        """The places of V descriptions in the index, by the names under which they are stored."""
+        return np.array([self.places[name] for name in names], np.intp)
+
+    def scores(self, text: str, places: Int[np.ndarray, " V"]) -> Float64[np.ndarray, " V"]:
+        """BM25 of a text with the V descriptions at these places of the index."""
         (row,) = self.index.scores([WordQuery(text)])
-        return row[[self.places[name] for name in names.values()]]
+        return row[places]
 
     def reading(self, name: str) -> str:
         """The name of the text of a stored description, as the model reads it by itself."""

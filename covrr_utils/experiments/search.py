@@ -18,10 +18,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from covrr_utils import paths
-from covrr_utils.backbones.description import Outcomes
 from covrr_utils.benchmarks.triplets import Triplet
 from covrr_utils.experiments.config import RunConfig
-from covrr_utils.experiments.folder_words import FolderWords
+from covrr_utils.experiments.folder_scores import QUERY, FolderScores, refuse_failure
 from covrr_utils.experiments.folders import Changes, VideoFolder
 from covrr_utils.experiments.index import FolderDescriptions
 from covrr_utils.experiments.places import backbone_label
@@ -38,15 +37,10 @@ from covrr_utils.experiments.questions import (
     Question,
 )
 from covrr_utils.experiments.reranking import rerank
-from covrr_utils.experiments.run import D, Run
-from covrr_utils.experiments.stored import DescribedQuery
+from covrr_utils.experiments.run import Run
 from covrr_utils.files import content_hash, reason
-from covrr_utils.retrieval.pooling import PREDICTS, pool
 from covrr_utils.retrieval.ranking import top
 from covrr_utils.retrieval.scores import Scores
-from covrr_utils.retrieval.vectors import Vectors
-from covrr_utils.retrieval.weights import IDF
-from covrr_utils.store.pooled import pooled_now
 from covrr_utils.traces.matching import stems, words_among
 from covrr_utils.video.access import check_file
 from covrr_utils.video.clips import ClipError
@@ -54,8 +48,6 @@ from covrr_utils.video.decoder import shared
 
 if TYPE_CHECKING:
     from covrr_utils.backbones.backbone import Backbone
-
-QUERY = "query"  # the id of the one query of a search
 
 OF_A_PERSON, OF_A_TEXT = "trace of a person", "text of a person"
 
@@ -85,6 +77,7 @@ class FolderSearch:
         self.changes: Changes = folder.touched()
         self.descriptions = FolderDescriptions(folder, config, backbone)
         self.run = Run(config, descriptions=self.descriptions)
+        self._scores = FolderScores(self.run, self.descriptions)
         if not self.run.gallery():
             if failures := self.run.gallery().failures:
                 first = next(iter(failures.values()))
@@ -95,34 +88,19 @@ class FolderSearch:
             raise NotIndexed(f"{shown} is indexed by {label}, but not with these settings")
 
     @cached_property
-    def _words(self) -> FolderWords:
-        return self.descriptions.words()
-
-    @cached_property
-    def _alone(self) -> Vectors:
-        """The vectors of the descriptions as the model reads each alone."""
-        readings = self.descriptions.read_alone(self._words)
-        return Vectors.of(self.run.pooled(readings, self.config.pooling, self.config.scheme))
-
-    @cached_property
-    def _context(self) -> Vectors:
-        """The vectors of the descriptions as they came about."""
-        config = self.config
-        return Vectors.of(self.run.pooled_gallery(config.pooling, config.scheme, config.source))
-
-    @cached_property
-    def _stored(self) -> dict[str, str]:
-        """The name under which each video's description is stored."""
-        gallery = self.run.gallery()
-        return {video: gallery[video].record.stored for video in gallery}
+    def _of_content(self) -> dict[str | None, list[str]]:
+        """The folder's videos by what their files hold."""
+        videos: dict[str | None, list[str]] = {}
+        for video, seen in self.folder.seen.items():
+            videos.setdefault(seen.content, []).append(video)
+        return videos
 
     def load(self, model: bool = True) -> None:
         """Bring into memory what questions need, so that the seconds of an answer are its own;
         without the ``model``, which a question that was answered before does not need.
         """
-        for vectors in (self._context, self._alone):
-            vectors.lengths  # noqa: B018
-        self._stored  # noqa: B018
+        self._scores.load()
+        self._of_content  # noqa: B018
         shared().start()
         if model:
             self.run.backbone  # noqa: B018
@@ -148,22 +126,30 @@ class FolderSearch:
         query = asking.queries(name) if question.text is None else None
         text = question.text if query is None else query[QUERY].text
         assert text is not None
-        parts = self._scores(text, query, by)
+        parts = self._scores.of(text, query, by)
         left_out = () if keep_reference else self._copies(question)
-        without = set(left_out)
-        videos = [video for video in parts[by] if video not in without]
-        scores = np.array([parts[by][video] for video in videos])
-        before = {place: rank for rank, place in enumerate(top(scores, len(scores)).tolist(), 1)}
-        reranking = None
+        there = ~np.isnan(parts[by])
+        there[[self._scores.place[video] for video in left_out if video in self._scores.place]] = (
+            False
+        )
+        candidates = np.flatnonzero(there)
+        scores = parts[by][candidates]
+        order, reranking = top(scores, len(scores)), None
+        before = np.empty_like(order)
+        before[order] = np.arange(1, len(order) + 1)
         if self.config.rerank is not None:
+            videos = [self._scores.videos[place] for place in candidates]
             scores, reranking = self._second_look(asking, name, videos, scores)
+            order = top(scores, count)
         hits = tuple(
-            self._hit(rank, before[place], videos[place], text, parts, by)
-            for rank, place in enumerate(top(scores, count).tolist(), 1)
+            self._hit(rank, int(before[at]), int(candidates[at]), text, parts, by)
+            for rank, at in enumerate(order[:count], 1)
         )
         trace = None if query is None else query[QUERY].trace
         seconds = time.perf_counter() - begun
-        return Answer(question, by, text, trace, hits, len(videos), left_out, seconds, reranking)
+        return Answer(
+            question, by, text, trace, hits, len(candidates), left_out, seconds, reranking
+        )
 
     def _asking(self, question: Question) -> tuple[FolderDescriptions, str]:
         """The folder with the one query `QUERY`, and the name under which its description, of the
@@ -182,7 +168,7 @@ class FolderSearch:
             name, queries = question.strategy, asking.queries(question.strategy)
         else:
             name, queries = OF_A_PERSON, asking.given(OF_A_PERSON, {QUERY: question.trace})
-        self._refuse_failure(queries)
+        refuse_failure(queries)
         return asking, name
 
     def _second_look(
@@ -229,55 +215,18 @@ class FolderSearch:
             raise NoAnswer(
                 f"the reference {paths.relative(path)} cannot be read: {reason(error)}"
             ) from error
-        return tuple(video for video, seen in self.folder.seen.items() if seen.content == content)
-
-    def _scores(
-        self, text: str, query: Outcomes[DescribedQuery] | None, by: str
-    ) -> dict[str, dict[str, float]]:
-        """Every score of every video: by name of the score, then by video. A score that cannot be
-        had is left empty, unless it is the one ``by`` which videos are ranked.
-        """
-        read = self.descriptions.read({QUERY: text}, "reading the query")
-        pairs = {ALONE: (self._pooled(read, PREDICTS), self._alone)}
-        if query is not None:
-            pairs[CONTEXT] = self._pooled(query, self.config.source), self._context
-        scores = {}
-        for name, (vectors, gallery) in pairs.items():
-            if name == by:
-                self._refuse_failure(vectors)
-                if not gallery:
-                    raise NoAnswer(
-                        f"none of the {len(gallery.failures)} descriptions in"
-                        f" {paths.relative(self.folder.root)} has anything to compare; rank by"
-                        f" {WORDS!r}, or index the folder with another backbone"
-                    )
-            there = gallery and QUERY in vectors
-            cosines = gallery.cosines(vectors[QUERY]).tolist() if there else []
-            scores[name] = dict(zip(gallery, cosines))
-        by_words = self._words.scores(text, self._stored).tolist()
-        scores[WORDS] = dict(zip(self._stored, by_words, strict=True))
-        return scores
-
-    def _pooled(self, query: Outcomes[D], source: str) -> Vectors:
-        """The vector of a query: it is pooled now, beside all that is kept of the folder."""
-        words = self.run.words if self.config.scheme == IDF else None
-        how = self.config.pooling, self.config.scheme, source, words
-        records = [item.record for item in query.values()]
-        return pooled_now(records, lambda description: pool(description, *how), query.failures)
-
-    def _refuse_failure(self, outcomes: Outcomes) -> None:
-        if failure := outcomes.failures.get(QUERY):
-            raise NoAnswer(f"no answer: {failure.stage}, {failure.cause}: {failure.message}")
+        return tuple(self._of_content.get(content, ()))
 
     def _hit(
         self,
         rank: int,
         before: int,
-        video: str,
+        place: int,
         text: str,
-        parts: Mapping[str, Mapping[str, float]],
+        parts: Mapping[str, Float64[np.ndarray, " V"]],
         by: str,
     ) -> Hit:
+        video = self._scores.videos[place]
         described = self.run.gallery()[video].text
         pieces = words_among(described, stems(text))
         return Hit(
@@ -285,8 +234,8 @@ class FolderSearch:
             before,
             video,
             self.folder.files.get(video, self.folder.root / video),
-            parts[by][video],
-            {name: scores[video] for name, scores in parts.items() if video in scores},
+            float(parts[by][place]),
+            {n: float(scores[place]) for n, scores in parts.items() if not np.isnan(scores[place])},
             described,
             pieces,
             _matched(pieces),
