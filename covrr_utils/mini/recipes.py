@@ -1,5 +1,5 @@
-"""The recipes of the mini backbones, judge, embedder and reranker: their sizes, and their training
-stage by stage.
+"""The recipes of the mini backbones, judge, embedder and reranker, and of the backbones of the
+experiment on practice: their sizes, and their training stage by stage.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ class Stage:
     contrasts vectors, ``match`` asks whether clips match queries.
 
     ``rate`` is the peak learning rate, ``vision_rate`` the share of it that the vision tower gets;
-    at 0 it is frozen, and so are its heads.
+    at 0 it is frozen, and so are its heads. ``direct_implicit`` is the share of implicit edits
+    among those after which a clip is described directly; ``traces`` is how many traces of each clip
+    are asked for: 1, after an implicit edit, or 2, the other after an edit of either kind.
     """
 
     task: str
@@ -24,12 +26,15 @@ class Stage:
     batch: int = 32
     rate: float = 2e-3
     vision_rate: float = 1.0
+    direct_implicit: float = 0.0
+    traces: int = 2
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One backbone: its widths and depths, and its training, stage by stage: from nothing, or from
-    the embedded backbone ``beginning``.
+    """One backbone: its widths and depths, and its training, stage by stage: from nothing, from the
+    embedded backbone ``beginning``, or from the vision tower and tokenizer of the backbone
+    ``eyes``.
     """
 
     text_width: int
@@ -42,6 +47,7 @@ class Recipe:
     stages: tuple[Stage, ...]
     seed: int = 7
     beginning: str | None = None
+    eyes: str | None = None
 
     @property
     def steps(self) -> int:
@@ -76,8 +82,23 @@ EMBEDDER_RECIPES = {
     "mini-embedder": replace(RECIPES["mini-1m"], stages=EMBEDDING, beginning="mini-1m")
 }
 
-MATCHING = (Stage("match", 800, batch=6, rate=1e-3, vision_rate=0.0),)
+MATCHING = (Stage("match", 550, batch=8, rate=1e-3, vision_rate=0.0),)
 
 RERANKER_RECIPES = {
     "mini-reranker": replace(RECIPES["mini-3m"], stages=MATCHING, beginning="mini-3m")
+}
+
+
+def _practice(direct_implicit: float, traces: int = 2) -> Recipe:
+    stage = Stage("text", 1000, 32, 2e-3, 0.0, direct_implicit, traces)
+    return replace(RECIPES["mini-3m"], stages=(stage,), eyes="mini-3m")
+
+
+# the same eyes; of the edits in the direct form none are implicit, a third, or half (as many as
+# explicit ones); with one trace of each clip no explicit edit is met as a trace
+PRACTICE_RECIPES = {
+    "direct-never": _practice(0.0),
+    "direct-half": _practice(1 / 3),
+    "direct-as-often": _practice(1 / 2),
+    "direct-as-often-fewer-traces": _practice(1 / 2, traces=1),
 }

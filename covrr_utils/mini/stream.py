@@ -36,18 +36,25 @@ SECOND_STAGE_EVERY = 3  # batches; writing out a trace that is given is the easi
 
 
 def questions(
-    rng: random.Random, held_out: frozenset, second_stage: bool
+    rng: random.Random,
+    held_out: frozenset,
+    second_stage: bool,
+    direct_implicit: float = 0.0,
+    traces: int = 2,
 ) -> tuple[Shot, list[tuple[str, str]]]:
     """One clip's shot and what is asked about it: a list of (prompt, answer). No shot of
     ``held_out`` occurs, before or after an edit.
 
     Explicit edits are seen as direct description after the edit and as traces; implicit edits as
-    traces and as trace-to-description, never as direct description.
+    traces and as trace-to-description. Direct description follows an implicit edit only in a share
+    ``direct_implicit`` of the cases: in the training of the mini backbones, never.
     """
     while True:
         shot, edit, after = random_pair(rng, implicit=True)
         also = random_edit(shot, rng, implicit=rng.random() < 0.4)
-        direct = random_edit(shot, rng, implicit=False)
+        direct = random_edit(
+            shot, rng, implicit=direct_implicit > 0 and rng.random() < direct_implicit
+        )
         if also and direct and not {shot, after, also[1], direct[1]} & held_out:
             break
     sentence = rng.choice(edit.wordings(shot))
@@ -58,6 +65,8 @@ def questions(
         (prompts.trace(rng.choice(also[0].wordings(shot))), gold_trace(shot, also[1]).text()),
         (prompts.single_stage(rng.choice(direct[0].wordings(shot))), direct[1].description()),
     ]
+    if traces == 1:
+        del pairs[2]
     if second_stage and rng.random() < 0.6:
         pairs.append((prompts.after_trace(sentence, trace), after.description()))
     elif second_stage:
@@ -121,7 +130,11 @@ class Stream(IterableDataset):
         for _ in range(stage.batch):
             if stage.task == "text":
                 shot, pairs = questions(
-                    rng, held_out, second_stage=number % SECOND_STAGE_EVERY == 0
+                    rng,
+                    held_out,
+                    number % SECOND_STAGE_EVERY == 0,
+                    stage.direct_implicit,
+                    stage.traces,
                 )
                 rows.append([self.encode(prompt, answer) for prompt, answer in pairs])
             elif stage.task == "judge":

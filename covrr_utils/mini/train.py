@@ -37,6 +37,7 @@ from covrr_utils.mini.model import VOCABULARY, Prefix, Trainee, loss_of, new_mod
 from covrr_utils.mini.recipes import (
     EMBEDDER_RECIPES,
     JUDGE_RECIPES,
+    PRACTICE_RECIPES,
     RECIPES,
     RERANKER_RECIPES,
     Recipe,
@@ -120,11 +121,16 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
 def begin(recipe: Recipe) -> tuple[Qwen3VLForConditionalGeneration, Qwen3VLProcessor]:
     """The model and the processor that a training starts with: random and new, or those of the
-    backbone that the recipe begins with.
+    backbone that the recipe begins with, or new but for the eyes of another backbone.
     """
     if recipe.beginning:
         checkpoint = load_checkpoint(recipe.beginning, device="cpu", dtype="float32")
         return checkpoint.model, checkpoint.processor
+    if recipe.eyes:
+        checkpoint = load_checkpoint(recipe.eyes, device="cpu", dtype="float32")
+        model = new_model(recipe, checkpoint.processor.tokenizer)
+        model.model.visual.load_state_dict(checkpoint.model.model.visual.state_dict())
+        return model, checkpoint.processor
     tokenizer = build_tokenizer(corpus(), VOCABULARY)
     return new_model(recipe, tokenizer), build_processor(
         tokenizer, fps=MODEL_FPS, pixels=SIZE * SIZE * len(FRAME_INDICES)
@@ -167,7 +173,7 @@ def train(
     out: Path,
     save_every: int = 200,
     log_every: int = 50,
-    workers: int = 1,
+    workers: int | None = None,
     compiled: bool = True,
 ) -> None:
     """Train ``name`` from the last state in ``work`` (or from nothing) and write the finished
@@ -175,9 +181,14 @@ def train(
 
     ``work/log.jsonl`` has a line every ``log_every`` steps: step, running mean of the loss, seconds
     of training until then. ``compiled`` fuses each layer with `torch.compile`, which takes a minute
-    and then makes steps shorter.
+    and then makes steps shorter. ``workers`` processes draw the clips: one beside a model on the
+    processor, and beside one on a GPU, which is hungrier, all cores but one.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda":
+        torch.set_float32_matmul_precision("high")
+    if workers is None:
+        workers = 1 if device == "cpu" else max(1, (os.cpu_count() or 1) - 1)
     model, processor = begin(recipe)
     tasks = {stage.task for stage in recipe.stages}
     kind, practice = PRACTICE.get(recipe.stages[0].task, (Trainee, Stream))
@@ -256,6 +267,13 @@ def train(
     processor.save_pretrained(out)
 
 
+def practice_dir() -> Path:
+    """Where the backbones of the experiment on practice go: they are made, measured, and not kept
+    with the workbook.
+    """
+    return paths.runs_dir() / "practice"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m covrr_utils.mini.train", description=__doc__.splitlines()[0]
@@ -265,6 +283,7 @@ def main() -> None:
         (JUDGE_RECIPES, paths.judges_dir),
         (EMBEDDER_RECIPES, paths.embedders_dir),
         (RERANKER_RECIPES, paths.rerankers_dir),
+        (PRACTICE_RECIPES, practice_dir),
     )
     known = {name: (recipe, home) for recipes, home in homes for name, recipe in recipes.items()}
     parser.add_argument("name", choices=known, help="which model to train")
@@ -275,7 +294,7 @@ def main() -> None:
         "--out",
         type=Path,
         help="checkpoint folder to write (default: NAME in data/backbones, data/judges,"
-        " data/embedders or data/rerankers)",
+        " data/embedders or data/rerankers, or in runs/practice)",
     )
     arguments = parser.parse_args()
     recipe, home = known[arguments.name]

@@ -12,7 +12,7 @@ from covrr_utils.mini import model as mini_model
 from covrr_utils.mini import train
 from covrr_utils.mini.attention import QUESTIONS, fast_vision
 from covrr_utils.mini.build import held_out_shots
-from covrr_utils.mini.lineups import CLIPS, MatchStream, lineup, lineup_tensors, near_miss
+from covrr_utils.mini.lineups import CLIPS, INPUTS, Lineup, MatchStream, lineup_tensors, near_miss
 from covrr_utils.mini.match_loss import last_states
 from covrr_utils.mini.recipes import RERANKER_RECIPES, Stage
 from covrr_utils.mini.stream import filmed
@@ -21,16 +21,18 @@ from covrr_utils.mini.world import ATTRIBUTES, random_shot, settle
 
 def test_lineups_are_seeded_and_keep_away_from_the_benchmark():
     held_out = held_out_shots()
-    one, again, other = (lineup(random.Random(seed), held_out) for seed in (1, 1, 2))
+    one, again, other = (Lineup.draw(random.Random(seed), held_out) for seed in (1, 1, 2))
     assert one == again != other
-    kinds = Counter()
     for seed in range(40):
-        shots, queries = lineup(random.Random(seed), held_out)
-        assert len(set(shots)) == CLIPS and not set(shots) & held_out
-        assert len({query.target for query in queries}) == len(queries), "one answer, one query"
-        assert len({query.with_source for query in queries}) == 1
-        kinds[queries[0].with_source, len(queries), "→" in queries[0].text] += 1
-    assert len(kinds) >= 3
+        rng = random.Random(seed)
+        each = Lineup.draw(rng, held_out)
+        assert len(set(each.shots)) == CLIPS and not set(each.shots) & held_out
+        for given in INPUTS:
+            queries = each.queries(given, rng)
+            assert len({query.target for query in queries}) == len(queries), "one answer, one query"
+            assert {query.with_source for query in queries} == {given.startswith("source")}
+            assert all(("\n" in query.text) == given.endswith("trace") for query in queries)
+            assert len(queries) == (CLIPS if given == "description" else 3)
 
 
 def test_a_near_miss_differs_and_obeys_physics():
@@ -46,25 +48,23 @@ def test_a_near_miss_differs_and_obeys_physics():
     assert set(changed) == set(ATTRIBUTES)
 
 
-@pytest.mark.parametrize("with_source", [False, True])
-def test_a_pair_in_training_is_asked_as_at_inference(tiny, with_source):
-    """The state behind each pair of a line-up is that of the published prompt, given whole and
+@pytest.mark.parametrize("given", ["description", "source+edit"])
+def test_a_pair_in_training_is_asked_as_at_inference(tiny, given):
+    """The state behind each pair of two line-ups is that of the published prompt, given whole and
     through the processor.
     """
     from test_training import clip_of
 
     model, processor = tiny.model, tiny.processor
     prefix = mini_model.Prefix(model, processor)
-    seeds = (random.Random(seed) for seed in range(99))
-    shots, queries = next(
-        (shots, queries)
-        for shots, queries in (lineup(rng, frozenset()) for rng in seeds)
-        if queries[0].with_source == with_source
-    )
     rng = random.Random(5)
-    frames = torch.stack([torch.from_numpy(filmed(shot, rng)) for shot in shots])
+    lineups = [Lineup.draw(rng, frozenset()) for _ in range(2)]
+    questions = [each.queries(given, rng) for each in lineups]
+    frames = torch.stack(
+        [torch.from_numpy(filmed(shot, rng)) for each in lineups for shot in each.shots]
+    )
     film = processor.tokenizer.decode(prefix.film)
-    batch = lineup_tensors(shots, queries, processor.tokenizer, film)
+    batch = lineup_tensors(lineups, questions, processor.tokenizer, film)
     assert batch["hidden"].any(), "some query is shorter than the longest"
     before = model.model.language_model.config._attn_implementation
     model.model.language_model.set_attn_implementation(QUESTIONS)
@@ -75,10 +75,13 @@ def test_a_pair_in_training_is_asked_as_at_inference(tiny, with_source):
     finally:
         model.model.language_model.set_attn_implementation(before)
     clips = [clip_of(clip.numpy()) for clip in frames]
-    for row in (0, len(queries) - 1):
-        asked, follows = match_question(queries[row].text, source=with_source)
+    rows = [(place, query) for place, queries in enumerate(questions) for query in queries]
+    for row in (0, len(rows) - 1):
+        at, query = rows[row]
+        asked, follows = match_question(query.text, source=query.with_source)
         for place in (0, 2, CLIPS - 1):
-            shown = [clips[0], clips[place]] if with_source else [clips[place]]
+            candidate = clips[at * CLIPS + place]
+            shown = [clips[at * CLIPS], candidate] if query.with_source else [candidate]
             inputs = processor(
                 text=[asked + processor.video_token + follows],
                 videos=[clip.frames for clip in shown],
@@ -89,7 +92,7 @@ def test_a_pair_in_training_is_asked_as_at_inference(tiny, with_source):
             with torch.no_grad():
                 alone = model.model(**inputs).last_hidden_state[0, -1]
             torch.testing.assert_close(together[row, place], alone, atol=1e-4, rtol=1e-4)
-    assert batch["matches"].sum(1).tolist() == [1] * len(queries)
+    assert batch["matches"].sum(1).tolist() == [1] * len(rows)
     assert batch["same"][batch["matches"]].all()
 
 
@@ -100,7 +103,7 @@ def test_a_rerankers_training_leaves_the_eyes_alone(tmp_path):
 
     recipe = replace(
         RERANKER_RECIPES["mini-reranker"],
-        stages=(Stage("match", 1, batch=6, rate=1.0, vision_rate=0.0),),
+        stages=(Stage("match", 1, batch=1, rate=1.0, vision_rate=0.0),),
     )
     train.train("one step", recipe, tmp_path / "work", tmp_path / "out", 1, 1, workers=0)
     before, after = (
@@ -113,9 +116,11 @@ def test_a_rerankers_training_leaves_the_eyes_alone(tmp_path):
 
 
 def test_batches_of_lineups_depend_on_seed_and_number_alone(tiny):
-    recipe = RERANKER_RECIPES["mini-reranker"]
+    recipe = replace(RERANKER_RECIPES["mini-reranker"], stages=(Stage("match", 3, batch=2),))
     film = tiny.processor.tokenizer("<0.1 seconds><|video_pad|>")["input_ids"]
     batches = MatchStream(recipe, tiny.processor.tokenizer, film, 0)
     one, again, other = (batches.batch(number, frozenset()) for number in (1, 1, 2))
-    assert all(torch.equal(one[key], again[key]) for key in one)
+    assert torch.equal(one["frames"], again["frames"])
+    for first, second in zip(one["asked"], again["asked"], strict=True):
+        assert all(torch.equal(first[key], second[key]) for key in first)
     assert not torch.equal(one["frames"], other["frames"])
