@@ -11,7 +11,7 @@ import json
 from covrr_utils import paths
 from covrr_utils.files import write_atomically
 from covrr_utils.frames import pd
-from covrr_utils.mini.card import markdown, stage_table
+from covrr_utils.mini.card import markdown, recall_rows, stage_table
 from covrr_utils.mini.contrast import EDITS, TEMPERATURE, TRACES_EVERY
 from covrr_utils.mini.recipes import EMBEDDER_RECIPES
 from covrr_utils.plotting import tables
@@ -107,16 +107,7 @@ def _recalls(measured: pd.DataFrame, benchmark: str) -> str:
             | measured["first stage"].isin(BASELINES)
         )
     ]
-    shown = pd.DataFrame(
-        {
-            "first stage": rows["first stage"],
-            "reranker": rows["reranker"],
-            "R@1": [tables.with_interval(*each) for each in rows[["R@1", "low", "high"]].values],
-            **{name: rows[name].map("{:.2f}".format) for name in ("R@5", "R@10", "R@50")},
-            **{name: rows[name].map("{:.2f}".format) for name in ("implicit", "explicit")},
-        }
-    )
-    return f"`{benchmark}`:\n\n{markdown(shown)}"
+    return f"`{benchmark}`:\n\n{recall_rows(rows)}"
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ SAID = {
     "13_your_own_videos": "every video is described or a named failure: True",
     "14_scaling_out": "operations by hand and by the package are the same: True",
     "A1_train_the_mini_backbones": "text    1600 steps of 32 clips",
+    "A2_what_practice_explains": "the last school practises half as many traces: True",
 }
 
 
