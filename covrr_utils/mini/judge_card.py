@@ -3,40 +3,25 @@ judge, measured now.
 
 ``python -m covrr_utils.mini.judge_card`` judges the traces of every mini backbone, as written and
 spoiled on purpose (what was judged before is taken from the store), and writes ``README.md``,
-``agreement.csv`` and ``dimensions.csv`` into the judge's folder.
+``opinions.csv`` (a row a judgement), ``agreement.csv`` and ``dimensions.csv`` into the judge's
+folder.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from covrr_utils import paths
 from covrr_utils.files import write_atomically
 from covrr_utils.frames import pd
-from covrr_utils.judging.judges import SlotsJudge
-from covrr_utils.judging.rubric import DIMENSIONS, RUBRIC_VERSION
+from covrr_utils.judging.rubric import RUBRIC_VERSION
 from covrr_utils.mini.card import markdown, stage_table
-from covrr_utils.mini.judgements import JUDGEMENTS, rubric_scores
+from covrr_utils.mini.judge_opinions import SPOILED, opinion_rows, tables
+from covrr_utils.mini.judgements import JUDGEMENTS
 from covrr_utils.mini.recipes import JUDGE_RECIPES
-from covrr_utils.retrieval import metrics
 from covrr_utils.spreadsheet import csv_bytes
-from covrr_utils.traces.trace import ReasoningTrace
-
-if TYPE_CHECKING:
-    from covrr_utils.backbones.backbone import Backbone
-    from covrr_utils.experiments.run import Run
-    from covrr_utils.judging.judges import Case, Verdict
 
 NAME = "mini-judge"
-
-ALL = "all of these"
-
-SPOILED = 100  # traces of each kind of sabotage
 
 CARD = """---
 license: apache-2.0
@@ -85,12 +70,12 @@ written* it has never seen.
 ## Measured
 
 *Measured here, mini*, `python -m covrr_utils.mini.judge_card`; the same numbers are in
-`agreement.csv` and `dimensions.csv`. Traces of two_stage: all 400 as written, the first {spoiled}
-of each kind of sabotage. `score` is the mean of the judge's scores, `truth` the mean of the numbers
-that it should have given (`rubric_scores`), `slots` that of the exact judge, whose scale weighs
-otherwise; `rho` is Spearman's, of this judge and `slots`, with its bootstrap 95 % interval over the
-n judgements; `numbers right` the share of the ten numbers that are exactly `truth`; `7 or more` the
-share of traces with such a score.
+`agreement.csv` and `dimensions.csv`, every judgement is in `opinions.csv`. Traces of two_stage: all
+400 as written, the first {spoiled} of each kind of sabotage. `score` is the mean of the judge's
+scores, `truth` the mean of the numbers that it should have given (`rubric_scores`), `slots` that of
+the exact judge, whose scale weighs otherwise; `rho` is Spearman's, of this judge and `slots`, with
+its bootstrap 95 % interval over the n judgements; `numbers right` the share of the ten numbers that
+are exactly `truth`; `7 or more` the share of traces with such a score.
 
 {agreement}
 
@@ -108,115 +93,21 @@ those with like changes.
 """
 
 
-def measured() -> tuple[pd.DataFrame, pd.DataFrame]:
-    """How far the judge agrees with ``slots`` and its truth, by backbone and kind of trace; and the
-    share of right numbers by dimension.
-    """
+def measured() -> pd.DataFrame:
+    """What the judge says of the traces of every backbone, see `opinion_rows`."""
     from covrr_utils.backbones.backbone import Backbone
     from covrr_utils.backbones.registry import list_backbones
     from covrr_utils.experiments.config import RunConfig
     from covrr_utils.experiments.run import Run
 
     model = Backbone.load(NAME, device="cpu")
-    rows: list[dict[str, object]] = []
-    everything: list[Opinion] = []
-    for backbone in list_backbones():
-        kinds = hearing(Run(RunConfig(benchmark="mini", backbone=backbone)), model)
-        rows += [
-            {"backbone": backbone, "traces": kind, **agreement_of(opinions)}
-            for kind, opinions in kinds.items()
-        ]
-        everything += kinds[ALL]
-    right = {
-        name: sum(opinion.numbers[name] == opinion.truth[name] for opinion in everything)
-        for name in DIMENSIONS
-    }
-    shares = pd.DataFrame(
-        {"dimension": list(right), "right": [count / len(everything) for count in right.values()]}
+    return pd.concat(
+        [
+            opinion_rows(Run(RunConfig(benchmark="mini", backbone=backbone)), model)
+            for backbone in list_backbones()
+        ],
+        ignore_index=True,
     )
-    return pd.DataFrame(rows).round(6), shares.round(6)
-
-
-@dataclass(frozen=True)
-class Opinion:
-    """What is thought of one trace: the judge's score and ten numbers, the numbers that it should
-    have given, and the score of the exact judge ``slots``.
-
-    ``like`` says that almost the same slots change in the trace as in the right one: at most one
-    differs.
-    """
-
-    score: float
-    numbers: Mapping[str, float]
-    truth: Mapping[str, int]
-    exact: float
-    like: bool
-
-
-def hearing(run: Run, model: Backbone) -> dict[str, list[Opinion]]:
-    """What the judge says of a run's two_stage, by kind of trace; the last kind is all of them
-    together. Traces that the judge could not score are left out.
-
-    Another's traces are also shown apart: those in which almost the same slots change as in the
-    right one (at most one differs), and the others.
-    """
-    from covrr_utils.judging.model_judge import backbone_judge
-    from covrr_utils.judging.sabotage import sabotaged
-    from covrr_utils.judging.scoring import cases, judged
-
-    judge, opinions = backbone_judge(model, run.clip), {}
-    for kind, traces in sabotaged(cases(run, "two_stage")).items():
-        if kind != "empty":  # 0 under every judge, without being asked
-            chosen = traces if kind == "as written" else traces[:SPOILED]
-            pairs = zip(chosen, judged(judge, chosen))
-            opinions[kind] = [opinion for pair in pairs if (opinion := opinion_of(*pair))]
-    everything = [opinion for kind in opinions.values() for opinion in kind]
-    another = opinions["another's"]
-    opinions["another's, like changes"] = [opinion for opinion in another if opinion.like]
-    opinions["another's, other changes"] = [opinion for opinion in another if not opinion.like]
-    return opinions | {ALL: everything}
-
-
-def opinion_of(case: Case, verdict: Verdict) -> Opinion | None:
-    """The judge's verdict beside what is right; None where the judge gave no score, or where there
-    is no gold trace to compare with.
-    """
-    exact = SlotsJudge().verdict(case).score
-    if verdict.score is None or exact is None or case.trace is None or case.gold is None:
-        return None
-    return Opinion(
-        verdict.score,
-        verdict.parts,
-        rubric_scores(case.trace, case.gold),
-        exact,
-        len(changing(case.trace) ^ changing(case.gold)) <= 1,
-    )
-
-
-def changing(trace: ReasoningTrace) -> set[str]:
-    """The slots in which something changes."""
-    return {slot for slot, before, after in trace.rows() if before != after}
-
-
-def agreement_of(opinions: Sequence[Opinion]) -> dict[str, float | int]:
-    """How far the judge agrees with ``slots`` and with the numbers the gold trace asks for."""
-    scores = [opinion.score for opinion in opinions]
-    exact = [opinion.exact for opinion in opinions]
-    rho, low, high = metrics.rank_correlation(scores, exact)
-    right = [
-        opinion.numbers[name] == opinion.truth[name] for opinion in opinions for name in DIMENSIONS
-    ]
-    return {
-        "n": len(opinions),
-        "score": float(np.mean(scores)),
-        "truth": float(np.mean([list(opinion.truth.values()) for opinion in opinions])),
-        "slots": float(np.mean(exact)),
-        "rho": rho,
-        "low": low,
-        "high": high,
-        "numbers right": float(np.mean(right)),
-        "7 or more": float(np.mean([score >= 7 for score in scores])),
-    }
 
 
 def card(agreement: pd.DataFrame, dimensions: pd.DataFrame, parameters: int, seconds: int) -> str:
@@ -259,9 +150,10 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
 def main() -> None:
     from covrr_utils.backbones.backbone import Backbone
 
-    agreement, dimensions = measured()
-    folder = paths.judges_dir() / NAME
+    rows, folder = measured(), paths.judges_dir() / NAME
+    agreement, dimensions = tables(rows)
     seconds = json.loads((folder / "training.jsonl").read_text().splitlines()[-1])["seconds"]
+    write_atomically(folder / "opinions.csv", csv_bytes(rows))
     write_atomically(folder / "agreement.csv", csv_bytes(agreement))
     write_atomically(folder / "dimensions.csv", csv_bytes(dimensions))
     text = card(agreement, dimensions, Backbone.load(NAME, device="cpu").parameters(), seconds)

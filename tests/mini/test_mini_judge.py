@@ -27,13 +27,16 @@ from covrr_utils.judging.scoring import judged
 from covrr_utils.mini import judgements
 from covrr_utils.mini.build import held_out_shots, shots_of
 from covrr_utils.mini.captions import read_description
-from covrr_utils.mini.judge_card import NAME, agreement_of, card, hearing
+from covrr_utils.mini.judge_card import NAME, card
+from covrr_utils.mini.judge_opinions import chosen_cases, opinion_rows, tables
 from covrr_utils.mini.recipes import JUDGE_RECIPES
 from covrr_utils.reasoning import prompts
 from covrr_utils.retrieval import metrics
 from covrr_utils.traces.reading import parse_trace
 from covrr_utils.traces.trace import ReasoningTrace
 from covrr_utils.video.decoder import read_clip
+
+EIGHTH = 8
 
 GOLD = parse_trace(
     "states: red egg; raw -> fried\nactions: rolls -> rests\nscene: kitchen; day\ncamera:"
@@ -122,31 +125,40 @@ def test_the_card_is_what_its_command_writes():
     assert [line["step"] for line in log] == list(range(50, JUDGE_RECIPES[NAME].steps + 1, 50)), (
         "the log is that of the whole training"
     )
-    tables = (pd.read_csv(folder / f"{name}.csv") for name in ("agreement", "dimensions"))
+    shown = (pd.read_csv(folder / f"{name}.csv") for name in ("agreement", "dimensions"))
     parameters = Backbone.load(NAME, device="cpu").parameters()
-    assert (folder / "README.md").read_text() == card(*tables, parameters, log[-1]["seconds"])
+    assert (folder / "README.md").read_text() == card(*shown, parameters, log[-1]["seconds"])
 
 
-def test_the_cards_numbers_are_what_a_run_measures():
-    rows = (
-        pd.read_csv(paths.judges_dir() / NAME / "agreement.csv")
-        .query("backbone == 'mini-3m'")
-        .set_index("traces")
-    )
-    kinds = hearing(Run(RunConfig(device="cpu")), Backbone.load(NAME, device="cpu"))
-    assert list(rows.index) == list(kinds) and len(kinds["as written"]) == 400
-    for kind, opinions in kinds.items():
-        found = agreement_of(opinions)
-        assert found["n"] == pytest.approx(rows["n"][kind], abs=2), kind
-        few = found["n"] < 100  # one judgement in twenty moves a mean, and a rank correlation more
-        for name, tolerance in (
-            ("score", 0.5 if few else 0.1),
-            ("truth", 0.1),
-            ("slots", 0.1),
-            ("numbers right", 0.05 if few else 0.02),
-        ):
-            assert found[name] == pytest.approx(rows[name][kind], abs=tolerance), (kind, name)
-        assert few or found["rho"] == pytest.approx(rows["rho"][kind], abs=0.1, nan_ok=True), kind
+def test_the_cards_tables_are_made_of_its_judgements():
+    folder = paths.judges_dir() / NAME
+    agreement, dimensions = tables(pd.read_csv(folder / "opinions.csv", dtype={"triplet": str}))
+    pd.testing.assert_frame_equal(agreement, pd.read_csv(folder / "agreement.csv"))
+    pd.testing.assert_frame_equal(dimensions, pd.read_csv(folder / "dimensions.csv"))
+
+
+def test_the_cards_judgements_are_what_a_run_measures():
+    """Every eighth judgement of each kind is asked for again; all it is asked about is that of a
+    whole run.
+    """
+    said = pd.read_csv(paths.judges_dir() / NAME / "opinions.csv", dtype={"triplet": str})
+    said = said[said["backbone"] == "mini-3m"].drop(columns="backbone")
+    run = Run(RunConfig(device="cpu"))
+    cases = chosen_cases(run)
+    asked = {kind: traces[::EIGHTH] for kind, traces in cases.items()}
+    again = opinion_rows(run, Backbone.load(NAME, device="cpu"), asked)
+    assert {kind: len(traces) for kind, traces in cases.items()} == {
+        "as written": 400,
+        "another's": 100,
+        "slots mixed up": 100,
+        "nothing changes": 100,
+    }
+    assert len(said) >= 0.99 * sum(map(len, cases.values()))
+    both = again.merge(said, on=["traces", "triplet"], suffixes=("", " said"))
+    assert len(both) >= 0.99 * len(again) >= 0.98 * sum(map(len, asked.values()))
+    # another processor rounds differently: a trace of the backbone, or a number, may change
+    for name in [*DIMENSIONS, *(f"right: {name}" for name in DIMENSIONS), "slots", "like"]:
+        assert np.mean(both[name] == both[f"{name} said"]) >= 0.97, name
 
 
 def test_the_guide_says_what_the_card_says():
