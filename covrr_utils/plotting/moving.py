@@ -68,7 +68,8 @@ def animated(clip: Clip) -> bytes:
     pictures = [_shrunk(Image.fromarray(frame)) for frame in clip.frames]
     steps = np.diff(np.round(1000 * clip.times)).astype(int)
     durations = [*(max(int(step), SHORTEST) for step in steps), HOLD]
-    return webp(pictures, durations, quality=QUALITY, method=6)
+    # the method 6 takes fourteen times as long and saves a fiftieth of the bytes
+    return webp(pictures, durations, quality=QUALITY, method=5)
 
 
 def webp(pictures: Sequence[Image.Image], duration: int | list[int], **options: int) -> bytes:
