@@ -37,8 +37,6 @@ PROVISIONER = "covrr-forked"
 JUPYTERS = "local-provisioner"
 
 LIBRARIES = (
-    "ipykernel.kernelapp",
-    "ipykernel.ipkernel",
     "jaxtyping",
     "matplotlib.backends.backend_pdf",
     "pandas",
@@ -49,6 +47,8 @@ LIBRARIES = (
     "transformers.models.qwen3_vl.modeling_qwen3_vl",
     "transformers.models.qwen3_vl.processing_qwen3_vl",
     "transformers.models.auto.processing_auto",
+    "ipykernel.kernelapp",  # the last: tqdm, imported after it, would look for widgets
+    "ipykernel.ipkernel",
 )
 
 # what the libraries read when they are imported
