@@ -33,14 +33,24 @@ class Answers:
 
 
 def last_place(kept: list[torch.Tensor]) -> Callable[..., None]:
-    """A hook that keeps what a block makes of the last place, in the thread that asks for it: the
-    same block serves other threads too.
+    """A hook that keeps what a block makes of the last place, in the thread that asks for it."""
+    return _in_this_thread(lambda out: kept.append(out[:, -1].contiguous()))
+
+
+def all_places(kept: list[torch.Tensor]) -> Callable[..., None]:
+    """A hook that keeps all that a block makes, in the thread that asks for it."""
+    return _in_this_thread(kept.append)
+
+
+def _in_this_thread(keep: Callable[[torch.Tensor], None]) -> Callable[..., None]:
+    """A hook that keeps something of what a block makes: the same block serves other threads
+    too.
     """
     here = get_ident()
 
     def hook(module: torch.nn.Module, args: object, out: torch.Tensor) -> None:
         if get_ident() == here:
-            kept.append(out[:, -1].contiguous())
+            keep(out)
 
     return hook
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from covrr_utils.backbones.answers import all_places
 from covrr_utils.backbones.description import Description
 from covrr_utils.backbones.generation import Prompt
 
@@ -64,16 +65,14 @@ def _batch(
         for chat, answer in zip(chats, answers, strict=True)
     ]
     ids, mask = (part.to(model.device) for part in layout.padded(read))
-    deeper: list[torch.Tensor] = []
+    deeper: list[list[torch.Tensor]] = [[] for _ in blocks]
     try:
         opened = prefixes.open([prompt.clip for prompt in prompts], chats, ids.shape[1])
         position = opened.next_position[:, None] + (mask.cumsum(1) - 1).clamp(min=0)
         seen = torch.cat([opened.mask, mask], 1)
         with ExitStack() as hooks:
-            for block in blocks:
-                hooks.callback(
-                    block.register_forward_hook(lambda module, args, out: deeper.append(out)).remove
-                )
+            for block, outputs in zip(blocks, deeper):
+                hooks.callback(block.register_forward_hook(all_places(outputs)).remove)
             states = model.model.language_model(
                 input_ids=ids,
                 attention_mask=None if bool(seen.all()) else seen,
@@ -92,7 +91,7 @@ def _batch(
         scores = head(last).float()
         places = tokens.to(scores.device)[:, None]
         logprobs = scores.gather(1, places)[:, 0] - scores.logsumexp(-1)
-        kept = [layer[row, -len(answer) :].float().cpu() for layer in deeper]
+        kept = [layer[row, -len(answer) :].float().cpu() for (layer,) in deeper]
         descriptions.append(
             backbone.generator.cut(
                 tokens,

@@ -272,10 +272,25 @@ class Descriptions:
         computes. Only then is the model asked for.
         """
         collection = self.store.collection(kind, key)
-        if collection.missing(item.stored for item in work):
-            compute_missing(self, collection, work, batch, desc)
         names = {item.id: item.stored for item in work}
+        if collection.missing(names.values()):
+            if key["layers"] and self.config.engine == LOCAL:
+                batch = self._deepened(kind, key, names, batch)
+            compute_missing(self, collection, work, batch, desc)
         return Stored(collection, names, collection.failures(), typed)
+
+    def _deepened(
+        self, kind: str, key: Mapping[str, object], names: Mapping[str, str], batch: BatchOf
+    ) -> BatchOf:
+        """``batch``, but for the states of layers: descriptions that the store holds without them
+        are not written again.
+        """
+        from covrr_utils.experiments.deepening import Deepened, of_query, of_video
+
+        shallow = self.store.collection(kind, {**key, "layers": []}).records(names)
+        edits = {triplet.id: triplet.edit for triplet in self.benchmark.triplets}
+        question = of_video if kind == "gallery" else of_query(edits)
+        return lambda d, writer: Deepened(writer, d._settings, shallow, question, batch(d, writer))
 
 
 def benchmark_of(config: RunConfig) -> Benchmark:

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from covrr_utils.backbones.backbone import Backbone
+from covrr_utils.backbones.forcing import force
 from covrr_utils.backbones.generation import Generation, Prompt
 from covrr_utils.backbones.registry import UnknownBackbone, list_backbones
 from covrr_utils.benchmarks.benchmark import load_benchmark
@@ -134,6 +135,16 @@ def test_layers_and_visual_tokens_are_those_of_a_plain_forward_pass(tiny, asked)
     assert np.allclose(visual[0].mean(0).numpy(), d.vision, atol=1e-4)
     with pytest.raises(ValueError, match=r"depths in \(0, 1\].*got 7"):
         tiny.describe(asked, SHORT, layers=(7,))
+
+
+def test_reading_an_answer_gives_the_states_of_writing_it(tiny, asked):
+    """In the order in which the layers are asked for, whichever comes first in the model."""
+    written = tiny.describe(asked, SHORT, layers=(1.0, 0.5))
+    answers = [description.token_ids.tolist() for description in written]
+    for one, other in zip(written, force(tiny, asked, answers, (1.0, 0.5)), strict=True):
+        assert one.tokens == other.tokens and one.ended == other.ended
+        for field in ("states", "logprobs", "layers", "vision"):
+            assert np.allclose(getattr(one, field), getattr(other, field), atol=1e-5), field
 
 
 def test_reading_a_text_gives_the_states_before_each_of_its_tokens(tiny):

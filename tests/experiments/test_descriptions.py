@@ -100,3 +100,29 @@ def test_a_loaded_backbone_can_be_shared(small_benchmark, runs, monkeypatch):
     assert second.backbone is backbone and second.variant(seed=1).backbone is backbone
     with pytest.raises(ValueError, match="'fps' cannot differ; make another Run"):
         second.variant(fps=2.0)
+
+
+def test_states_of_layers_are_added_to_what_is_written(
+    small_benchmark, runs, monkeypatch, described
+):
+    """Nothing is written again for them, and they are those of a model that writes."""
+    asked = ("two_stage", "single_stage", "gold_trace")
+
+    def texts(**options):
+        run = run_on(small_benchmark, **options)
+        every = [run.gallery(), *(run.queries(strategy) for strategy in asked)]
+        return {(n, id_): item for n, each in enumerate(every) for id_, item in each.items()}
+
+    texts(limit=4)
+    described.clear()
+    deep = texts(layers=(1.0, 0.5))
+    assert sum(described) == 2 * (2 + 1 + 1), "asked for two triplets that no one had asked for"
+    monkeypatch.setenv("COVRR_RUNS", str(runs / "empty"))
+    written = texts(layers=(1.0, 0.5))
+    assert deep.keys() == written.keys()
+    for key, item in deep.items():
+        one, other = item.description, written[key].description
+        assert one.tokens == other.tokens
+        assert item.record.extra.get("trace") == written[key].record.extra.get("trace")
+        for field in ("states", "logprobs", "layers", "vision"):  # float16 in the store
+            np.testing.assert_allclose(getattr(one, field), getattr(other, field), 2e-3, 2e-3)
