@@ -50,6 +50,7 @@ def run(own: Options, request: Request) -> int:
     """Do the whole method: describe the gallery, ask the queries, execute notebooks 00 to 04, and
     print the recalls.
     """
+    from covrr_utils.experiments.forked_kernels import begin_forked_kernels
     from covrr_utils.experiments.jobs import plan_jobs
     from covrr_utils.experiments.reruns import rerun as execute
     from covrr_utils.experiments.run import Run
@@ -58,6 +59,7 @@ def run(own: Options, request: Request) -> int:
     current = Run(config)
     benchmark = current.benchmark
     benchmark.require_targets()
+    begin_forked_kernels()
     info = current.backbone.info()
     say(
         f"{benchmark.name}: {len(benchmark.triplets)} triplets, gallery of"

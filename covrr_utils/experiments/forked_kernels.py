@@ -201,6 +201,14 @@ def _original(environment: Mapping[str, str]) -> _Original | None:
         return _begun[0] if _begun[0].settings == settings else None
 
 
+def begin_forked_kernels() -> None:
+    """Let the process from which kernels are forked begin to import, while this one does something
+    else.
+    """
+    if _registered():
+        _original(os.environ)
+
+
 def end_forked_kernels() -> None:
     """Kill the forked kernels that this process has started, and the process they are copies of; it
     begins again with the next kernel.
