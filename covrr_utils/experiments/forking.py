@@ -115,12 +115,22 @@ def be_a_kernel(
     runpy.run_module(KERNEL, run_name="__main__", alter_sys=True)
 
 
+def _gone(control: socket.socket) -> bool:
+    """Whether the other end is closed; what waits there is left there."""
+    try:
+        return not control.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+
+
 def main() -> None:
     """Import, fork on request, and be a kernel in what was forked."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
     for library in sys.argv[2:]:
+        if _gone(control):
+            return
         importlib.import_module(library)
     if request := copies(control):
         be_a_kernel(**request)
