@@ -24,6 +24,8 @@ from covrr_utils.experiments.execution import end_kernels, perform
 from covrr_utils.experiments.jobs import GATHERED, Execution, Job
 from covrr_utils.experiments.records import executed_path
 
+SEVERAL = 3  # notebooks a process, from which on their kernels are forked
+
 PATIENCE = 10.0  # seconds until a worker that was asked to end is killed
 
 
@@ -60,7 +62,7 @@ def _one_by_one(jobs: Sequence[Job], force: bool, bar: tqdm) -> Iterator[Executi
     """In this process, in their order."""
     for job in jobs:
         bar.set_postfix_str(job.label())
-        yield perform(job, force, forked=len(jobs) > 1)
+        yield perform(job, force, forked=len(jobs) >= SEVERAL)
 
 
 class _Worker:
@@ -125,7 +127,7 @@ def _side_by_side(jobs: Sequence[Job], force: bool, workers: int, bar: tqdm) -> 
             if not idle:
                 idle = [_Worker()]
                 team += idle
-            idle[0].begin(job, force, threads, forked=len(jobs) > workers)
+            idle[0].begin(job, force, threads, forked=len(jobs) >= SEVERAL * workers)
             bar.set_postfix_str(", ".join(each.label() for each in [*at_work, job]))
 
 

@@ -103,7 +103,7 @@ import sys
 from covrr_utils.cli.main import main
 from covrr_utils.experiments import forked_kernels
 forked_kernels.LIBRARIES = ["ipykernel.kernelapp"]
-sys.exit(main(["rerun", "--backbones", "a", "--notebooks", "10_waits", "11_any"]))
+sys.exit(main(["rerun", "--backbones", "a", "--notebooks", "10_waits", "11_any", "12_any"]))
 """
 
 WAITS = """
@@ -118,7 +118,7 @@ time.sleep(600)
 @linux
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_forked_kernels_end_with_the_command(make_workbook, runs, number):
-    make_workbook({"10_waits": WAITS, "11_any": ""})
+    make_workbook({"10_waits": WAITS, "11_any": "", "12_any": ""})
     with subprocess.Popen([sys.executable, "-c", COMMAND], stderr=subprocess.PIPE) as process:
         while not (alive := list(runs.glob("alive/*-*"))):
             assert process.poll() is None, process.stderr.read()
