@@ -8,15 +8,17 @@ import matplotlib.pyplot as plt
 
 from covrr_utils.plotting.boxes import INK, arrow, box, canvas
 from covrr_utils.plotting.lettering import plain_text
-from covrr_utils.plotting.style import HIT, QUIET, REFERENCE
+from covrr_utils.plotting.style import QUIET, colour_of
+
+EYES, WORDS = colour_of(0), colour_of(1)
 
 # of every part: the lower left corner of its box, its width and its colour
 PLACES = {
-    "patch embedding": ((2.0, 2.75), 1.75, REFERENCE),
-    "vision blocks": ((4.3, 2.75), 1.75, REFERENCE),
-    "mergers": ((6.6, 2.75), 1.75, REFERENCE),
-    "token embedding": ((2.0, 0.75), 1.75, HIT),
-    "decoder layers": ((6.6, 0.75), 1.75, HIT),
+    "patch embedding": ((2.0, 2.75), 1.75, EYES),
+    "vision blocks": ((4.3, 2.75), 1.75, EYES),
+    "mergers": ((6.6, 2.75), 1.75, EYES),
+    "token embedding": ((2.0, 0.75), 1.75, WORDS),
+    "decoder layers": ((6.6, 0.75), 1.75, WORDS),
 }
 
 HEIGHT = 0.95  # inches of a box

@@ -13,7 +13,6 @@ from covrr_utils.frames import pd
 from covrr_utils.plotting.lettering import empty_figure, names, plain_text, words, wrapped
 from covrr_utils.plotting.marks import (
     NOTHING,
-    colour_of,
     errors,
     headed,
     label_points,
@@ -21,7 +20,7 @@ from covrr_utils.plotting.marks import (
     marker_of,
     points,
 )
-from covrr_utils.plotting.style import QUIET
+from covrr_utils.plotting.style import QUIET, colour_of
 from covrr_utils.plotting.tables import KIND
 
 
@@ -62,7 +61,7 @@ def recall_bars(
                 0.92 * step,
                 yerr=errors(part, "recall", "low", "high"),
                 capsize=3,
-                color=colour_of(number),
+                color=colour_of(number, results[number][label]),
                 error_kw={"lw": 1},
             )
         )
@@ -91,7 +90,7 @@ def forest(
     k: int = 1,
 ) -> plt.Figure:
     """One line per row of ``table`` (name, recall, low, high), top to bottom; rows of one
-    ``groups`` value share a colour.
+    ``groups`` value share a colour. Without groups the strategies have theirs.
 
     ``paper`` (name, recall) goes into a panel of its own: the two kinds of number have no common
     scale.
@@ -106,11 +105,14 @@ def forest(
         1, len(widths), figsize=size, width_ratios=widths, squeeze=False, layout="constrained"
     )
     axis = axes[0, 0]
-    series = table[groups].drop_duplicates().tolist() if groups else [None]
+    series = table[groups].drop_duplicates().tolist() if groups else []
     handles = []
     for number, name in enumerate(series):
-        part = table if name is None else table[table[groups] == name]
-        handles.append(points(axis, part, -part.index.to_numpy(), number))
+        part = table[table[groups] == name]
+        handles.append(points(axis, part, -part.index.to_numpy(), number, name=name))
+    if not groups:
+        for place, name in enumerate(table["name"]):
+            points(axis, table.iloc[[place]], [-place], name=name)
     axis.set(
         yticks=-np.arange(len(table)),
         yticklabels=names(table["name"]),
@@ -157,7 +159,7 @@ def by_tag(table: pd.DataFrame, title: str, k: int = 1) -> plt.Figure:
     for number, name in enumerate(series):
         part = table[table["name"] == name]
         at = [-tags.index(tag) - step * (number - (len(series) - 1) / 2) for tag in part["tag"]]
-        handles.append(points(axis, part, at, number, 5))
+        handles.append(points(axis, part, at, number, 5, name=name))
     counts = table.groupby("tag")["n"].first()
     axis.set(
         yticks=-np.arange(len(tags)),
@@ -193,7 +195,7 @@ def gain_and_cost(
             row["recall"],
             yerr=lengths[:, number, None],
             fmt=marker_of(number),
-            color=colour_of(number),
+            color=colour_of(number, row["name"]),
             ms=7,
             capsize=3,
             lw=1.2,

@@ -6,7 +6,8 @@ import matplotlib.pyplot as plt
 
 from covrr_utils.frames import pd
 from covrr_utils.plotting.lettering import empty_figure, plain_text
-from covrr_utils.plotting.marks import NOTHING, colour_of, errors, headed, legend, marker_of
+from covrr_utils.plotting.marks import NOTHING, errors, headed, legend, marker_of
+from covrr_utils.plotting.style import colour_of
 
 
 def growth(table: pd.DataFrame, title: str) -> plt.Figure:

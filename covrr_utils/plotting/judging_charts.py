@@ -9,7 +9,8 @@ import numpy as np
 
 from covrr_utils.frames import pd
 from covrr_utils.plotting.lettering import empty_figure, names, plain_text, wrapped
-from covrr_utils.plotting.marks import NOTHING, colour_of, errors, headed, legend, marker_of, points
+from covrr_utils.plotting.marks import NOTHING, errors, headed, legend, marker_of, points
+from covrr_utils.plotting.style import colour_of
 
 
 def score_and_recall(table: pd.DataFrame, title: str, judge: str) -> plt.Figure:
@@ -26,7 +27,7 @@ def score_and_recall(table: pd.DataFrame, title: str, judge: str) -> plt.Figure:
             xerr=errors(row, "score", "score low", "score high"),
             yerr=errors(row, "R@1", "R@1 low", "R@1 high"),
             fmt=marker_of(number),
-            color=colour_of(number),
+            color=colour_of(number, row["strategy"]),
             ms=6,
             capsize=3,
             lw=1.2,
@@ -93,7 +94,7 @@ def shares_of_misses(
                 part["share"],
                 0.95 * height,
                 xerr=errors(part, "share", "low", "high"),
-                color=colour_of(number),
+                color=colour_of(number, name),
                 error_kw={"capsize": 2, "lw": 1.2},
             )
         )

@@ -10,23 +10,17 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.legend import Legend
-from matplotlib.typing import ColorType
 from numpy.typing import ArrayLike
 
 from covrr_utils.frames import pd
 from covrr_utils.plotting.lettering import columns, names, plain_text, wrapped
-from covrr_utils.plotting.style import PALETTE
+from covrr_utils.plotting.style import colour_of
 
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 
 LABEL_WIDTH, LABEL_HEIGHT = 105, 11  # points: room for a name beside a point
 
 NOTHING = "There is nothing to draw: the table has no rows."
-
-
-def colour_of(number: int) -> ColorType:
-    """The colour of the series of this number; after the last one it begins again."""
-    return PALETTE[number % len(PALETTE)]
 
 
 def marker_of(number: int) -> str:
@@ -49,16 +43,18 @@ def points(
     number: int = 0,
     size: float = 6,
     of: str = "recall",
+    name: object = "",
 ) -> Any:
     """Points of the column ``of`` with horizontal intervals (low, high) at the heights ``at``, in
-    the colour and marker of series ``number``; the handle for a legend.
+    the colour and marker of series ``number``, or of the strategy that is its ``name``; the handle
+    for a legend.
     """
     return axis.errorbar(
         table[of],
         at,
         xerr=errors(table, of, "low", "high"),
         fmt=marker_of(number),
-        color=colour_of(number),
+        color=colour_of(number, name),
         ms=size,
         capsize=2.5,
         lw=1.2,

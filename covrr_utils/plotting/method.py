@@ -117,37 +117,37 @@ def method_figure(flow: Flow) -> plt.Figure:
     figure, axis = canvas(12.4, 5.5)
     _heads(axis)
     _picture(figure, flow.reference, (0.15, 3.45), 1.3, REFERENCE)
-    axis.text(0.15, 3.35, wrapped(f"“{flow.edit}”", 20, 2), va="top", fontsize=9, style="italic")
-    _text(axis, (2.15, 3.0), (2.75, 1.75), _lines(flow.trace), REFERENCE)
-    _text(axis, (5.35, 3.0), (3.0, 1.75), wrapped(flow.description, columns(2.8, 9), 7), REFERENCE)
+    axis.text(0.15, 3.35, wrapped(f"“{flow.edit}”", 20, 2), va="top", fontsize=10, style="italic")
+    _text(axis, (2.0, 3.0), (2.95, 1.75), _lines(flow.trace), REFERENCE)
+    _text(axis, (5.35, 3.0), (3.0, 1.75), wrapped(flow.description, columns(2.8, 10), 7), REFERENCE)
     _strip(axis, flow.query, (8.9, 3.0), 1.75)
-    for left, right in ((1.6, 2.05), (4.98, 5.27), (8.43, 8.8)):
+    for left, right in ((1.55, 1.92), (5.02, 5.27), (8.43, 8.8)):
         arrow(axis, (left, 3.9), (right, 3.9), REFERENCE)
     _picture(figure, flow.target, (0.15, 0.75), 1.3, QUIET)
-    axis.text(0.15, 0.65, "every gallery video", va="top", fontsize=9)
-    words = wrapped(flow.target_description, columns(2.8, 9), 7)
+    axis.text(0.15, 0.65, "every gallery video", va="top", fontsize=10)
+    words = wrapped(flow.target_description, columns(2.8, 10), 7)
     _text(axis, (5.35, 0.5), (3.0, 1.75), words, QUIET)
     _strip(axis, flow.target_vector, (8.9, 0.5), 1.75)
     arrow(axis, (1.6, 1.4), (5.27, 1.4), QUIET)
-    axis.text(3.4, 1.5, "the same model, the same request", ha="center", fontsize=9, color="0.35")
+    axis.text(3.4, 1.5, "the same model, the same request", ha="center", fontsize=10, color="0.35")
     arrow(axis, (8.43, 1.4), (8.8, 1.4), QUIET)
     cosine = float(flow.query @ flow.target_vector)
-    axis.text(9.05, 2.62, f"cosine\n{cosine:.4f}", ha="center", va="center", fontsize=9)
+    axis.text(9.05, 2.62, f"cosine\n{cosine:.4f}", ha="center", va="center", fontsize=10)
     arrow(axis, (9.45, 2.62), (10.0, 2.62), INK)
     for number, (video, score) in enumerate(flow.ranked):
         low = 3.95 - 0.95 * number
         colour = HIT if number == flow.hit else None
         _picture(figure, video, (10.35, low), 0.85, colour)
-        axis.text(10.25, low + 0.42, f"{number + 1}", ha="right", va="center", fontsize=9)
+        axis.text(10.25, low + 0.42, f"{number + 1}", ha="right", va="center", fontsize=10)
         note = f"{score:.4f}" + ("\nthe target" if number == flow.hit else "")
-        axis.text(11.3, low + 0.42, note, va="center", fontsize=9, color=colour or INK)
+        axis.text(11.3, low + 0.42, note, va="center", fontsize=10, color=colour or INK)
     return plain_text(figure)
 
 
 def _heads(axis: plt.Axes) -> None:
     for left, head in (
         (0.15, "reference + edit"),
-        (2.15, "1  Reason: the trace"),
+        (2.0, "1  Reason: the trace"),
         (5.35, "2  Describe: after the edit"),
         (8.55, "Pool"),
         (10.1, "3  Retrieve"),
@@ -159,7 +159,7 @@ def _lines(trace: ReasoningTrace | None) -> str:
     """The trace, a line a slot, none longer than its box; a strategy may write none."""
     if trace is None:
         return "no trace"
-    return "\n".join(wrapped(line, columns(2.6, 9), 2) for line in trace.text().split("\n"))
+    return "\n".join(wrapped(line, columns(2.95, 10), 2) for line in trace.text().split("\n"))
 
 
 def _picture(
@@ -172,7 +172,7 @@ def _text(
     axis: plt.Axes, at: tuple[float, float], size: tuple[float, float], words: str, edge: ColorType
 ) -> None:
     box(axis, at, size, "white", edge)
-    axis.text(at[0] + 0.1, at[1] + size[1] / 2, words, va="center", fontsize=9, color=INK)
+    axis.text(at[0] + 0.1, at[1] + size[1] / 2, words, va="center", fontsize=10, color=INK)
 
 
 def _strip(

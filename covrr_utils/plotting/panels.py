@@ -21,7 +21,7 @@ Seen = Clip | ClipError  # a clip, or why it cannot be had
 
 GAP = 0.07  # inches between panels
 
-TITLE, NOTE = 9.5, 8.0  # points
+HEAD, TITLE, NOTE = 11.0, 9.5, 8.0  # points
 
 
 def seen(clip_of: Callable[[str], Clip], video: str | None) -> Seen:
@@ -61,13 +61,17 @@ def grid(
     below: float,
     head: float = 0.0,
     foot: float = 0.0,
+    title: str = "",
 ) -> tuple[plt.Figure, np.ndarray]:
     """A figure of ``rows`` rows of panels with these ``widths`` and this ``height``, all in inches,
-    with room ``above`` and ``below`` every row, and at the ``head`` and ``foot`` of the figure.
+    with room ``above`` and ``below`` every row, and at the ``head`` and ``foot`` of the figure. A
+    ``title``, what the figure shows, stands on top, in as many lines as it needs.
 
     No layout is computed from what is written, so that words never move a panel.
     """
     across = sum(widths) + GAP * (len(widths) + 1)
+    shown, needed = titled([title], across, HEAD)
+    head += needed if title else 0
     down = rows * (above + height + below) + head + foot
     figure, axes = plt.subplots(
         rows,
@@ -86,6 +90,8 @@ def grid(
     )
     for axis in axes.flat:
         axis.axis("off")
+    if title:
+        figure.text(GAP / across, 1 - GAP / down, shown[0], va="top", fontsize=HEAD, color="0.1")
     return figure, axes
 
 

@@ -15,11 +15,11 @@ from matplotlib.typing import ColorType
 from covrr_utils.benchmarks.benchmark import Triplet
 from covrr_utils.plotting.lettering import empty_figure, plain_text, wrapped
 from covrr_utils.plotting.panels import grid, middle, room, seen, show_image, tallness, titled
-from covrr_utils.plotting.style import HIT, PALETTE, REFERENCE
+from covrr_utils.plotting.style import CHANGED, HIT, QUIET, REFERENCE
 from covrr_utils.traces.trace import SLOTS, ReasoningTrace, split_assertion
 from covrr_utils.video.clips import Clip, ClipError
 
-CHANGED, KEPT = (0.75, 0.25, 0.0), "0.35"
+KEPT = "0.35"
 
 
 def query_figure(
@@ -174,11 +174,9 @@ def two_paths() -> plt.Figure:
     figure, axis = plt.subplots(figsize=(13.2, 4.2), layout="constrained")
     axis.set(xlim=(0, 149), ylim=(-1, 44))
     axis.axis("off")
-    _box(axis, 21.8, 0.5, 68.4, 41, PALETTE[0], fill=(*PALETTE[0], 0.07), style="--", lw=1)
-    axis.text(
-        56, 21.5, FROZEN, ha="center", va="center", fontsize=11, style="italic", color=PALETTE[0]
-    )
-    for (name, path), height, colour in zip(PATHS.items(), (33, 10.5), ("0.35", PALETTE[3])):
+    _box(axis, 21.8, 0.5, 68.4, 41, QUIET, fill="0.97", style="--", lw=1)
+    axis.text(56, 21.5, FROZEN, ha="center", va="center", fontsize=11, style="italic", color="0.35")
+    for (name, path), height, colour in zip(PATHS.items(), (33, 10.5), (KEPT, REFERENCE)):
         axis.text(2, height + 6.2, name, fontsize=10.5, color=colour, weight="bold")
         before: int | None = None
         for column, text in path.items():
@@ -194,7 +192,7 @@ def two_paths() -> plt.Figure:
             (140, 25.9 if height > 21 else 16.1),
             connectionstyle=f"arc3,rad={-0.3 if height > 21 else 0.3}",
         )
-    _box(axis, 134, 17, 12.5, 8, HIT, fill=(*HIT, 0.15))
+    _box(axis, 134, 17, 12.5, 8, "0.35", fill="0.92")
     axis.text(140.2, 21, MEETING.replace(" ", "\n"), ha="center", va="center", fontsize=10.5)
     _arrow(axis, (10.5, 6), (79, 6), connectionstyle="arc3,rad=0.07", color="0.5", ls=":")
     axis.text(55.5, 2.1, AGAIN, ha="center", va="center", fontsize=9, color="0.4")

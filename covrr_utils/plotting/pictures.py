@@ -41,20 +41,25 @@ from covrr_utils.video.clips import Clip, ClipError
 
 
 def contact_sheet(
-    clips: Sequence[Seen], titles: Sequence[str], frames: int = 8, colours: Sequence | None = None
+    clips: Sequence[Seen],
+    titles: Sequence[str],
+    frames: int = 8,
+    colours: Sequence | None = None,
+    title: str = "",
 ) -> plt.Figure:
-    """One row per clip: at most ``frames`` evenly spread frames, timestamps below the last row, the
-    title above each row.
+    """One row per clip: at most ``frames`` evenly spread frames, timestamps below the last row,
+    one of the ``titles`` above each row, and above them all what the sheet shows.
     """
     if not clips:
         return empty_figure("", "There is no clip to show.")
     frames = min(frames, max(len(c.frames) if isinstance(c, Clip) else 1 for c in clips))
     side = 1.2
     shown, above = titled(titles, max(frames * side, 4.0))
-    figure, axes = grid(len(clips), [side] * frames, side * tallness(clips), above, room(1, NOTE))
-    for row, (clip, title) in enumerate(zip(clips, shown, strict=True)):
+    height, below = side * tallness(clips), room(1, NOTE)
+    figure, axes = grid(len(clips), [side] * frames, height, above, below, title=title)
+    for row, (clip, name) in enumerate(zip(clips, shown, strict=True)):
         colour = colours[row] if colours else None
-        axes[row, 0].set_title(title, loc="left", fontsize=TITLE, color=colour or "0.1")
+        axes[row, 0].set_title(name, loc="left", fontsize=TITLE, color=colour or "0.1")
         if isinstance(clip, ClipError):
             show_image(axes[row, 0], clip, colour=colour, width=2.5)
             continue
@@ -154,13 +159,17 @@ def token_sentence(
 
 
 def retrieval_rows(
-    rows: Sequence[Mapping[str, Any]], clip_of: Callable[[str], Clip], shown: int = 5
+    rows: Sequence[Mapping[str, Any]],
+    clip_of: Callable[[str], Clip],
+    shown: int = 5,
+    title: str = "",
 ) -> plt.Figure:
-    """Queries and what they found: reference, edit, the first ``shown`` videos with their scores;
-    the target framed, the rank beside it. A place stays empty where fewer videos were ranked.
+    """Queries and what they found: reference, edit, the first ``shown`` videos with their scores,
+    on the right the target with its rank. The target is framed wherever it stands, and so is a
+    video that came first in its place. A place stays empty where fewer videos were ranked.
 
     ``rows``: dictionaries with ``edit``, ``reference``, ``target``, ``rank``, ``top``, ``scores``
-    and optionally ``note``; ``clip_of``: video id -> Clip.
+    and optionally ``note``; ``clip_of``: video id -> Clip; ``title``: what the rows show.
     """
     if not rows:
         return empty_figure("", "There is no query to show.")
@@ -174,17 +183,16 @@ def retrieval_rows(
     notes = [wrapped(row.get("note") or "", columns(side, NOTE)) for row in rows]
     below = room(2 if any("\n" in note for note in notes) else 1, NOTE)
     height = side * tallness(list(videos.values()))
-    figure, axes = grid(len(rows), [side] * (shown + 2), height, above, below)
+    figure, axes = grid(len(rows), [side] * (shown + 2), height, above, below, title=title)
     for line, row, edit, note in zip(axes, rows, edits, notes):
         show_image(line[0], middle(videos[row["reference"]]), "", REFERENCE)
         line[0].set_title(edit, loc="left", color="0.1", fontsize=TITLE)
         line[0].set_xlabel("reference", fontsize=NOTE, color=REFERENCE)
         for place, (video, score) in enumerate(zip(row["top"][:shown], row["scores"])):
-            colour = HIT if video == row["target"] else None
+            colour = HIT if video == row["target"] else None if place else MISS
             show_image(line[place + 1], middle(videos[video]), "", colour)
             line[place + 1].set_xlabel(f"{place + 1}.  {score:.4f}", fontsize=NOTE)
         fate = f"rank {row['rank']}" if row["rank"] else "not ranked"
-        colour = HIT if row["rank"] == 1 else MISS
-        show_image(line[-1], middle(videos[row["target"]]), f"target: {fate}", colour)
-        line[-1].set_xlabel(note, fontsize=NOTE, color=MISS)
+        show_image(line[-1], middle(videos[row["target"]]), f"target: {fate}", HIT)
+        line[-1].set_xlabel(note, fontsize=NOTE, color="0.3")
     return plain_text(figure)

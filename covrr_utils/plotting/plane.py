@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from covrr_utils.plotting.lettering import empty_figure, plain_text
-from covrr_utils.plotting.marks import NOTHING, colour_of, headed, legend
-from covrr_utils.plotting.style import HIT, REFERENCE
+from covrr_utils.plotting.marks import NOTHING, headed, legend
+from covrr_utils.plotting.style import HIT, REFERENCE, colour_of
 
 Plane = Float[np.ndarray, "N 2"]
 

@@ -18,7 +18,6 @@ from covrr_utils.plotting.lettering import POINTS, columns, plain_text, words, w
 from covrr_utils.plotting.panels import Seen, seen, show_image, tallness
 from covrr_utils.plotting.paper_figures import (
     AGAIN,
-    CHANGED,
     FROZEN,
     KEPT,
     MEETING,
@@ -26,7 +25,7 @@ from covrr_utils.plotting.paper_figures import (
     triplet_with_trace,
 )
 from covrr_utils.plotting.printed import COLUMN, PAGE, SMALLEST, TALLEST, fitted
-from covrr_utils.plotting.style import HIT, PALETTE, QUIET, REFERENCE
+from covrr_utils.plotting.style import CHANGED, HIT, QUIET, REFERENCE
 from covrr_utils.traces.trace import SLOTS, ReasoningTrace, split_assertion
 from covrr_utils.video.clips import Clip, ClipError
 
@@ -184,8 +183,8 @@ def two_paths_column() -> plt.Figure:
     first = 3.28  # inches: the middle of the first boxes
     figure, axis = canvas(COLUMN, 3.78)
     frame = first - 3 * step - tall / 2 - 0.09
-    box(axis, (0.04, frame), (2.97, 2 * step + tall + 0.18), (*REFERENCE, 0.07), REFERENCE)
-    for (name, path), colour in zip(PATHS.items(), (KEPT, PALETTE[3])):
+    box(axis, (0.04, frame), (2.97, 2 * step + tall + 0.18), "0.97", QUIET)
+    for (name, path), colour in zip(PATHS.items(), (KEPT, REFERENCE)):
         left = lefts[name]
         middle = left + width / 2
         before: int | None = None
@@ -204,8 +203,8 @@ def two_paths_column() -> plt.Figure:
         end = first - step * (before or 0) - tall / 2
         arrow(axis, (middle, end), (COLUMN / 2 + (middle - COLUMN / 2) * 0.25, 0.33), INK, THIN)
     at = (lefts["gallery path"] + 0.82, first - 2 * step)
-    fitted(axis, at, FROZEN, 0.9, 4, style="italic", color=REFERENCE, **CENTRED)
-    box(axis, (COLUMN / 2 - 0.5, 0.05), (1.0, 0.28), (*HIT, 0.15), HIT)
+    fitted(axis, at, FROZEN, 0.9, 4, style="italic", color="0.35", **CENTRED)
+    box(axis, (COLUMN / 2 - 0.5, 0.05), (1.0, 0.28), "0.92", KEPT)
     fitted(axis, (COLUMN / 2, 0.19), MEETING, 0.9, 1, EDIT, color=INK, **CENTRED)
     edge = lefts["query path"] + width
     way = [(edge, first), (edge + 0.1, first), (edge + 0.1, first - 3 * step)]

@@ -9,7 +9,7 @@ import numpy as np
 
 from covrr_utils.plotting.lettering import empty_figure, plain_text
 from covrr_utils.plotting.marks import headed
-from covrr_utils.plotting.style import HIT, QUIET
+from covrr_utils.plotting.style import colour_of
 from covrr_utils.retrieval.metrics import Ranks
 
 EDGES = (1, 2, 6, 11, 51, 201)  # the first rank of every group
@@ -32,8 +32,8 @@ def rank_histogram(ranks: Mapping[str, Ranks], gallery_size: int, title: str = "
         counts = [sum(a <= rank < b for rank in known) for a, b in groups]
         counts.append(len(values) - len(known))
         places = np.arange(len(names)) + width * (number - (len(ranks) - 1) / 2)
-        colour = (QUIET, HIT)[number] if len(ranks) == 2 else None
-        bars = axis.bar(places, counts, width, label=name.replace("_", " "), color=colour)
+        label, colour = name.replace("_", " "), colour_of(number, name)
+        bars = axis.bar(places, counts, width, label=label, color=colour)
         axis.bar_label(bars, fontsize=8)
     axis.set_xticks(range(len(names)), names)
     axis.set(xlabel="rank of the target", ylabel="triplets")

@@ -8,6 +8,7 @@ import sys
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import seaborn as sns
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 from covrr_utils import paths
@@ -16,12 +17,45 @@ from covrr_utils.frames import pd
 from covrr_utils.plotting.lettering import plain_text
 from covrr_utils.spreadsheet import csv_bytes
 
-PALETTE = sns.color_palette("colorblind")
+# One colour has one meaning in the whole book. Eyes that see no red or no green tell these apart;
+# and what a colour tells is also said by a marker, a place or a word.
+COLOURS = {
+    "reference": "#0173b2",  # and what the model makes of it: trace, description, query
+    "target": "#029e73",
+    "wrong": "#d55e00",  # what stands in the target's place
+    "changed": "#882255",  # what an edit changes, in texts
+    "quiet": "#8c8c8c",  # what is there to be compared with: the gallery's side, what was published
+    "single stage": "#56b4e9",
+    "two stage": "#de8f05",
+    "self consistency": "#cc78bc",
+    "gold trace": "#8a6a00",
+}
+
+# of series without a meaning of their own, in the order of a chart: none of the colours above
+SERIES = ("#332288", "#44aa99", "#aa4499", "#999933", "#555555", "#cc6677", "#ddcc77", "#7f4a1e")
+
+RGB = tuple[float, float, float]
 
 # of frames of clips in the outputs of notebooks: levels of each colour channel, dots an inch
 LEVELS, PICTURE_DPI = 32, 70
 
-HIT, MISS, REFERENCE, QUIET = PALETTE[2], PALETTE[3], PALETTE[0], (0.55, 0.55, 0.55)
+REFERENCE, HIT, MISS, QUIET, CHANGED = (
+    to_rgb(COLOURS[name]) for name in ("reference", "target", "wrong", "quiet", "changed")
+)
+
+STRATEGY_COLOURS = ("single stage", "two stage", "self consistency", "gold trace")
+
+
+def colour_of(number: int, name: object = "") -> RGB:
+    """The colour of a series of a chart: of a strategy its own, whatever else the name tells
+    (``"self_consistency, 5"``), else that of the number of the series; after the last one it begins
+    again.
+    """
+    words = str(name).replace("_", " ")
+    for strategy in STRATEGY_COLOURS:
+        if words == strategy or words.startswith(f"{strategy},"):
+            return to_rgb(COLOURS[strategy])
+    return to_rgb(SERIES[number % len(SERIES)])
 
 
 def use() -> None:
@@ -29,7 +63,7 @@ def use() -> None:
 
     Figures in a notebook are kept as small as those on disk.
     """
-    sns.set_theme(context="notebook", style="whitegrid", palette="colorblind")
+    sns.set_theme(context="notebook", style="whitegrid", palette=SERIES)
     mpl.rcParams.update(
         {
             "figure.dpi": 80,

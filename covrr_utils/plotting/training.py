@@ -8,7 +8,8 @@ import matplotlib.pyplot as plt
 
 from covrr_utils.frames import pd
 from covrr_utils.plotting.lettering import empty_figure, plain_text
-from covrr_utils.plotting.marks import NOTHING, colour_of, headed, legend, marker_of
+from covrr_utils.plotting.marks import NOTHING, headed, legend, marker_of
+from covrr_utils.plotting.style import colour_of
 
 
 def training_curve(

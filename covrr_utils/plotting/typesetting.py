@@ -26,6 +26,8 @@ NOTHING = "–"
 
 NUMBER = re.compile(r"[-−+]?\d[\d,]*(?:\.\d+)?")
 
+WORD = re.compile(r"[^\W\d_]{3,}")  # longer than a unit or "of"
+
 LOOK = [
     {"selector": "caption", "props": "text-align: left; color: inherit; padding: 0 0 .4em"},
     {"selector": "th", "props": "text-align: left; vertical-align: bottom; white-space: normal"},
@@ -128,9 +130,9 @@ def _said(name: str, value: str) -> str:
 
 
 def is_numeric(column: pd.Series) -> bool:
-    """Whether every cell that holds something begins with a number."""
+    """Whether every cell that holds something is a number, or some with signs and units."""
     shown = [str(value) for value in column if not _nothing(value)]
-    return bool(shown) and all(NUMBER.match(value) for value in shown)
+    return bool(shown) and all(NUMBER.match(v) and not WORD.search(v) for v in shown)
 
 
 def _nothing(value: object) -> bool:

@@ -68,3 +68,8 @@ def test_the_looks_of_two_tables_on_a_page_do_not_mix():
         for table in (TABLE, TABLE.rename(columns={"system": "run"}))
     ]
     assert [len(found) for found in names] == [1, 1] and names[0] != names[1]
+
+
+def test_a_text_that_begins_with_a_number_stands_on_the_left():
+    table = pd.DataFrame({"figure": ["11 figure 1", "12 miles"], "days": ["4 to 21", "400 of 400"]})
+    assert readable(table).numbers == ("days",)
