@@ -53,7 +53,7 @@ DRAWN = {
 @pytest.mark.parametrize("name", DRAWN)
 def test_a_strategy_has_the_same_colour_in_every_chart(name):
     (axis,) = DRAWN[name]().axes
-    drawn = {to_rgb(patch.get_facecolor()) for patch in axis.patches}
-    drawn |= {to_rgb(line.get_color()) for line in axis.lines}
+    bars = {to_rgb(patch.get_facecolor()) for patch in axis.patches}
+    drawn = bars or {to_rgb(line.get_color()) for line in axis.lines}
     assert {SINGLE, TWO} <= drawn
     assert not drawn & {to_rgb(colour) for colour in style.SERIES}
