@@ -21,6 +21,8 @@ from covrr_utils.video.clips import Clip, ClipError
 
 KEPT = "0.35"
 
+PATH_COLOURS: tuple[ColorType, ColorType] = (KEPT, REFERENCE)  # of the gallery's and the query's
+
 
 def query_figure(
     triplets: Sequence[Triplet],
@@ -176,7 +178,7 @@ def two_paths() -> plt.Figure:
     axis.axis("off")
     _box(axis, 21.8, 0.5, 68.4, 41, QUIET, fill="0.97", style="--", lw=1)
     axis.text(56, 21.5, FROZEN, ha="center", va="center", fontsize=11, style="italic", color="0.35")
-    for (name, path), height, colour in zip(PATHS.items(), (33, 10.5), (KEPT, REFERENCE)):
+    for (name, path), height, colour in zip(PATHS.items(), (33, 10.5), PATH_COLOURS):
         axis.text(2, height + 6.2, name, fontsize=10.5, color=colour, weight="bold")
         before: int | None = None
         for column, text in path.items():

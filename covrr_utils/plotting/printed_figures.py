@@ -21,6 +21,7 @@ from covrr_utils.plotting.paper_figures import (
     FROZEN,
     KEPT,
     MEETING,
+    PATH_COLOURS,
     PATHS,
     triplet_with_trace,
 )
@@ -184,7 +185,7 @@ def two_paths_column() -> plt.Figure:
     figure, axis = canvas(COLUMN, 3.78)
     frame = first - 3 * step - tall / 2 - 0.09
     box(axis, (0.04, frame), (2.97, 2 * step + tall + 0.18), "0.97", QUIET)
-    for (name, path), colour in zip(PATHS.items(), (KEPT, REFERENCE)):
+    for (name, path), colour in zip(PATHS.items(), PATH_COLOURS):
         left = lefts[name]
         middle = left + width / 2
         before: int | None = None
