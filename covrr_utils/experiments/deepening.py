@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from covrr_utils.store.batches import Compute
     from covrr_utils.store.records import StoredRecord
 
-Question = Callable[["StoredRecord", str], str]  # that a record answers, and how it is worded
+Wording = Callable[["StoredRecord", str], str]  # that a record answers, and how it is worded
 
 
 def of_video(record: StoredRecord, style: str) -> str:
@@ -29,7 +29,7 @@ def of_video(record: StoredRecord, style: str) -> str:
     return prompts.describe(style)
 
 
-def of_query(edits: Mapping[str, str]) -> Question:
+def of_query(edits: Mapping[str, str]) -> Wording:
     """What was asked about the video after the edit, given the edits by triplet."""
 
     def question(record: StoredRecord, style: str) -> str:
@@ -50,7 +50,7 @@ class Deepened:
     writer: Writer
     settings: Settings
     shallow: Mapping[str, StoredRecord]
-    question: Question
+    question: Wording
     compute: Compute
 
     def __call__(self, clips: Clips) -> Computed:
