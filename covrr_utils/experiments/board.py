@@ -19,9 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
-from mteb.abstasks.retrieval import AbsTaskRetrieval
-from mteb.abstasks.task_metadata import TaskMetadata
-from mteb.models.model_meta import ModelMeta
+
+try:
+    from mteb.abstasks.retrieval import AbsTaskRetrieval
+    from mteb.abstasks.task_metadata import TaskMetadata
+    from mteb.models.model_meta import ModelMeta
+except ImportError as missing:
+    raise ImportError(
+        'mteb is not installed; `pip install "covrr-workbook[mteb]"` does that'
+    ) from missing
 
 from covrr_utils.benchmarks.benchmark import Benchmark
 from covrr_utils.experiments.places import labels_hash

@@ -40,7 +40,7 @@ def compute_missing(
     """
     config = descriptions.config
     if config.engine == RAY:
-        _spread(
+        spread(
             descriptions,
             collection,
             work,
@@ -61,7 +61,7 @@ def read_missing(
     if not unread:
         return
     if descriptions.config.engine == RAY:
-        _spread(
+        spread(
             descriptions,
             collection,
             unread,
@@ -79,7 +79,7 @@ def read_missing(
         collection.record_failures(keep(collection, records, {}))
 
 
-def _spread(
+def spread(
     descriptions: Descriptions, collection: Collection, tasks: Sequence[Task], do: Do, desc: str
 ) -> None:
     """Have the workers of the cluster do these tasks."""

@@ -67,7 +67,6 @@ class Descriptions:
         self._gallery: Outcomes[Described] | None = None
         self._queries: dict[str, Outcomes[DescribedQuery]] = {}
         self._given: dict[str, str] = {}
-        self._others: dict[str, Model] = {}
 
     @property
     def backbone(self) -> Backbone:
@@ -80,17 +79,18 @@ class Descriptions:
         return self.model.identity
 
     def other_model(self, name: str) -> Model:
-        """A model beside the backbone, such as a reranker: placed as the backbone is, in this
-        process, and kept for all variants.
+        """A model beside the backbone, such as a reranker: placed as the backbone is, in the
+        process that computes, and kept for all variants.
         """
-        if name not in self._others:
+        companions, known = self.model.companions, f"beside: {name}"
+        if known not in companions:
             config = self.config.replace(backbone=name, revision=None, engine=LOCAL)
-            self._others[name] = Model(config, self.benchmark.kind)
-        return self._others[name]
+            companions[known] = Model(config, self.benchmark.kind)
+        return companions[known]
 
     def forget(self) -> None:
-        """Let go of what was described, which the store has, and of all models but the backbone."""
-        self._gallery, self._queries, self._given, self._others = None, {}, {}, {}
+        """Let go of what was described, which the store has."""
+        self._gallery, self._queries, self._given = None, {}, {}
 
     def variant(self, config: RunConfig) -> Descriptions:
         """The same gallery by the same model, with the query settings of ``config``; a `ValueError`

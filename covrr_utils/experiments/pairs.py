@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from covrr_utils.backbones.description import Description, Failure, Record
+from covrr_utils.experiments.computing import spread
+from covrr_utils.experiments.engines import RAY
 from covrr_utils.experiments.ranking_group import DESCRIPTION, WITH_SOURCE, WITH_TRACE, YES_NO
+from covrr_utils.experiments.workers import Unscored
 from covrr_utils.reasoning import prompts
-from covrr_utils.store.prefetch import Items
+from covrr_utils.store.batches import fill
+from covrr_utils.store.collection import Collection
+from covrr_utils.store.prefetch import Items, Work
 from covrr_utils.video.clips import Clip, ClipError
+from covrr_utils.video.decoder import read_clip
 
 if TYPE_CHECKING:
     from covrr_utils.backbones.backbone import Backbone
     from covrr_utils.experiments.config import RunConfig
+    from covrr_utils.experiments.descriptions import Descriptions
     from covrr_utils.experiments.run import Run
+
+SOURCES = 16  # clips of sources that are kept for the next pairs
 
 
 class PairScorer(Protocol):
@@ -83,6 +93,45 @@ class PairBatch:
             else:
                 readable[name] = question, source
         return readable
+
+
+def score_missing(
+    descriptions: Descriptions, collection: Collection, tasks: Sequence[Unscored]
+) -> None:
+    """Have the run's reranker score these pairs, candidate by candidate, for what the backbone
+    computes of a video is the same for every text. A source that cannot be read is the failure of
+    its pairs; a candidate that cannot be, its own.
+    """
+    config, benchmark = descriptions.config, descriptions.benchmark
+    desc = f"reranking by {config.rerank}"
+    if config.engine == RAY:
+        spread(descriptions, collection, tasks, score_missing, desc)
+        return
+    other = config.rerank_model
+    model = descriptions.other_model(other) if other else descriptions.model
+    sampling, path_of = model.backbone.sampling, benchmark.video_path
+
+    @lru_cache(maxsize=SOURCES)
+    def clip_of(video: str) -> Clip:
+        return read_clip(path_of(video), sampling, video)
+
+    questions: dict[str, dict[str, Question]] = {}
+    candidates: dict[str, str] = {}
+    for task in tasks:
+        questions.setdefault(task.video, {})[task.stored] = task.question
+        candidates[task.video] = task.candidate
+    unread: dict[str, Failure] = {}
+    computes = [
+        lane.inside(PairBatch(pair_scorer(config, lane.backbone), questions, clip_of, unread))
+        for lane in model.lanes()
+    ]
+    work = [Work(video, candidate, video) for video, candidate in candidates.items()]
+    fill(collection, work, path_of, sampling, computes, config.batch_size, desc)
+    collection.record_failures(
+        replace(unread[task.question.source], id=task.stored)
+        for task in tasks
+        if task.question.source in unread
+    )
 
 
 def pair_scorer(config: RunConfig, backbone: Backbone) -> PairScorer:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,27 +19,22 @@ from scipy.special import expit
 from covrr_utils.backbones.description import Failure
 from covrr_utils.backbones.qwen import match_question
 from covrr_utils.experiments.keys import pair_key, stored_name
-from covrr_utils.experiments.pairs import PairBatch, Question, pair_scorer, questions_of
+from covrr_utils.experiments.pairs import questions_of, score_missing
 from covrr_utils.experiments.ranking_group import ADAPTIVE, WITH_SOURCE, WITH_TRACE, YES_NO
+from covrr_utils.experiments.workers import Unscored
 from covrr_utils.reasoning import prompts
 from covrr_utils.retrieval.fusion import ABSENT, GATED, MIN_MAX
 from covrr_utils.retrieval.ranking import top
 from covrr_utils.retrieval.reranking import is_sure, reranked
 from covrr_utils.retrieval.scores import Scores
-from covrr_utils.store.batches import fill
 from covrr_utils.store.collection import Collection
-from covrr_utils.store.prefetch import Work
-from covrr_utils.video.decoder import read_clip
 
 if TYPE_CHECKING:
     from covrr_utils.experiments.run import Run
-    from covrr_utils.video.clips import Clip
 
 STEP, DEEPEST = 5, 50  # adaptive: so many candidates more at a time, and at most (CoVRAGE)
 
 CONFIDENT = 0.7  # adaptive: a best candidate of at least this confidence ends the search (CoVRAGE)
-
-SOURCES = 16  # clips of sources that are kept for the next pairs
 
 Pair = tuple[str, str]  # a triplet and a candidate video
 
@@ -99,12 +93,6 @@ class Reranker:
         self.values: dict[Pair, float] = {}
         self.confidences: dict[Pair, float] = {}
         self._costs: dict[str, tuple[float, float]] = {}  # by stored name: tokens, seconds
-        self._unread: dict[str, Failure] = {}
-        self._read = lru_cache(maxsize=SOURCES)(self._clip)
-
-    def _clip(self, video: str) -> Clip:
-        path = self.run.benchmark.video_path(video)
-        return read_clip(path, self.model.backbone.sampling, video)
 
     def _stored(self, id_: str, video: str) -> str:
         """The name of a pair in the store: the candidate, and all that is told of the query."""
@@ -122,15 +110,17 @@ class Reranker:
             for video in videos
         }
         lacking = set(self.collection.missing(names.values()))
-        questions: dict[str, dict[str, Question]] = {}
-        for (id_, video), name in names.items():
-            if name in lacking:
-                questions.setdefault(video, {})[name] = self.questions[id_]
-        stored = {
-            video: stored_name(video, self.run.descriptions.content(video)) for video in questions
-        }
-        if questions:
-            self._fill(questions, stored)
+        content = self.run.descriptions.content
+        candidates = {video: stored_name(video, content(video)) for _, video in names}
+        tasks = [
+            Unscored(name, video, candidates[video], self.questions[id_])
+            for (id_, video), name in names.items()
+            if name in lacking
+        ]
+        if tasks:
+            places = {video: place for place, video in enumerate(candidates)}
+            tasks.sort(key=lambda task: places[task.video])
+            score_missing(self.run.descriptions, self.collection, tasks)
         failed = self.collection.failures()
         for (id_, video), name in names.items():
             if name in self.collection:
@@ -141,32 +131,12 @@ class Reranker:
                     expit(value) if self.name == YES_NO else np.exp(measured.mean())
                 )
                 self._costs[name] = record.extra["tokens"], record.extra["seconds"]
-            elif (source := self.questions[id_].source) in self._unread:
-                self.failures[str(source)] = self._unread[str(source)]
+            elif name in failed and failed[name].stage == "video":
+                source = str(self.questions[id_].source)
+                self.failures[source] = replace(failed[name], id=source)
             else:
-                self.failures[video] = replace(failed[stored[video]], id=video)
-
-    def _fill(
-        self, questions: Mapping[str, Mapping[str, Question]], stored: Mapping[str, str]
-    ) -> None:
-        run = self.run
-        computes = [
-            lane.inside(
-                PairBatch(
-                    pair_scorer(run.config, lane.backbone), questions, self._read, self._unread
-                )
-            )
-            for lane in self.model.lanes()
-        ]
-        fill(
-            self.collection,
-            [Work(video, stored[video], video) for video in questions],
-            run.benchmark.video_path,
-            self.model.backbone.sampling,
-            computes,
-            run.config.batch_size,
-            f"reranking by {self.name}",
-        )
+                failure = failed.get(name) or failed[candidates[video]]
+                self.failures[video] = replace(failure, id=video)
 
     def confidence(self, id_: str, videos: Sequence[str]) -> float:
         """How sure the reranker is of the best of these candidates, in 0..1: the geometric mean of

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from covrr_utils.backbones.identity import Identity
     from covrr_utils.experiments.descriptions import Descriptions
     from covrr_utils.experiments.model import Model
+    from covrr_utils.experiments.pairs import Question
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,21 @@ class Unread:
     text: str
 
 
-Task = Work | Unread
+@dataclass(frozen=True)
+class Unscored:
+    """A pair of a query and a candidate that a reranker is to score: the name under which the score
+    is stored, the candidate with the name under which it fails, and what is asked.
+    """
 
-Do = Callable[["Descriptions", Part, Sequence[Any]], None]  # of `Work`, or of `Unread` texts
+    stored: str
+    video: str
+    candidate: str
+    question: Question
+
+
+Task = Work | Unread | Unscored
+
+Do = Callable[["Descriptions", Part, Sequence[Any]], None]  # of one kind of `Task`
 
 
 class OtherModel(RuntimeError):

@@ -84,3 +84,13 @@ def test_fusions_are_those_of_mteb(scale, name):
     theirs = getattr(hybrid_wrappers, name)(named, (weights / weights.sum()).tolist())
     ours = fusion.fuse(lists, scale, weights.tolist())
     np.testing.assert_allclose(ours, [theirs[each] for each in named[0]], atol=1e-12)
+
+
+def test_without_mteb_the_error_names_the_extra(monkeypatch):
+    import importlib
+    import sys
+
+    monkeypatch.setitem(sys.modules, "mteb.abstasks.retrieval", None)
+    monkeypatch.delitem(sys.modules, "covrr_utils.experiments.board")
+    with pytest.raises(ImportError, match=r"covrr-workbook\[mteb\]"):
+        importlib.import_module("covrr_utils.experiments.board")

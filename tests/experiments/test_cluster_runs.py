@@ -21,6 +21,7 @@ def done_by(config, runs, monkeypatch, **options):
     run = Run(config.replace(**options))
     try:
         result = run.evaluate(STRATEGY, save=False)
+        second = run.variant(rerank="likelihood", rerank_depth=3).evaluate(STRATEGY, save=False)
         everything = [run.gallery(), run.queries(STRATEGY)]
         everything.append(run.descriptions.alone(run.gallery(), "reading"))
         stored = {
@@ -28,7 +29,7 @@ def done_by(config, runs, monkeypatch, **options):
             for number, described in enumerate(everything)
             for id_ in described
         }
-        return result, stored
+        return result, second, stored
     finally:
         run.release()
 
@@ -46,7 +47,7 @@ def test_workers_make_what_one_process_makes_though_one_is_killed(
         max_new_tokens=12,
         embedding="alone",
     )
-    expected, alone = done_by(config, tmp_path / "one", monkeypatch)
+    expected, second, alone = done_by(config, tmp_path / "one", monkeypatch)
 
     def kill_at_the_fourth(ray, number):
         if number == 4:
@@ -56,7 +57,7 @@ def test_workers_make_what_one_process_makes_though_one_is_killed(
     monkeypatch.setitem(sys.modules, "ray", ray)
     monkeypatch.setattr(engines, "find_spec", lambda name: ray)
     try:
-        result, spread = done_by(
+        result, looked, spread = done_by(
             config, tmp_path / "many", monkeypatch, engine="ray", ray_workers=2
         )
     finally:
@@ -64,6 +65,10 @@ def test_workers_make_what_one_process_makes_though_one_is_killed(
     assert len(ray.started) >= 3, "a worker took the place of the one that was killed"
     assert [row["rank"] for row in result.queries] == [row["rank"] for row in expected.queries]
     assert [row["scores"] for row in result.queries] == [row["scores"] for row in expected.queries]
+    assert [row["rank"] for row in looked.queries] == [row["rank"] for row in second.queries]
+    for one, other in zip(looked.queries, second.queries, strict=True):
+        assert one["scores"] == pytest.approx(other["scores"], abs=1e-4)
+    assert looked.reranking["pairs_per_query"] == second.reranking["pairs_per_query"] == 3
     assert spread.keys() == alone.keys() and len(spread) > 60
     for id_, description in spread.items():
         assert description.text == alone[id_].text

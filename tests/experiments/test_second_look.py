@@ -193,19 +193,19 @@ def test_a_reranker_of_its_own_with_the_source_in_its_query(run_with, tiny_folde
 
 
 def test_pairs_whose_source_cannot_be_read_keep_their_places(run_with, tiny_folder, monkeypatch):
-    from covrr_utils.experiments import reranking
+    from covrr_utils.experiments import pairs
 
     options = {"rerank": "yes-no", "rerank_depth": 3, "rerank_input": "source+edit"}
     run = run_with(rerank_model=str(tiny_folder), **options)
     plain = run.variant(rerank=None).evaluate("two_stage", save=False)
-    lost, read = run.benchmark.triplets[0].reference, reranking.read_clip
+    lost, read = run.benchmark.triplets[0].reference, pairs.read_clip
 
     def unreadable(path, sampling, video):
         if video == lost:
             raise ClipError("read error", f"{video} cannot be read")
         return read(path, sampling, video)
 
-    monkeypatch.setattr(reranking, "read_clip", unreadable)
+    monkeypatch.setattr(pairs, "read_clip", unreadable)
     result = run.evaluate("two_stage", save=False)
     assert result.queries[0]["top"] == plain.queries[0]["top"] and result.coverage == 1.0
     assert result.reranking["failures"] == {lost: "read error"}
