@@ -58,6 +58,24 @@ FIRST: dict[str, dict[str, object]] = {
     "embedder: source + edit + trace, + bm25": by_embedder("source+edit+trace", "bm25"),
 }
 
+RERANKER = "mini-reranker"
+
+INPUTS = ("description", "edit", "source+edit", "source+edit+trace")  # of a query, that it is given
+
+
+def by_reranker(given: str, weight: float = 1.0) -> dict[str, object]:
+    """A second look of the reranker of the mini world at the first 20; with a ``weight`` below 1
+    the first stage keeps its share in the new order.
+    """
+    return {
+        "rerank": "yes-no",
+        "rerank_model": RERANKER,
+        "rerank_depth": 20,
+        "rerank_input": given,
+        "rerank_weight": weight,
+    }
+
+
 SECOND: dict[str, dict[str, object]] = {
     "-": {},
     "likelihood, 5": {"rerank": "likelihood", "rerank_depth": 5},
@@ -66,6 +84,8 @@ SECOND: dict[str, dict[str, object]] = {
     "likelihood, 50": {"rerank": "likelihood", "rerank_depth": 50},
     "likelihood, adaptive": {"rerank": "likelihood", "rerank_depth": "adaptive"},
     "yes-no, 20": {"rerank": "yes-no", "rerank_depth": 20},
+    **{f"{RERANKER}: {given}, 20": by_reranker(given) for given in INPUTS},
+    **{f"{RERANKER}: {given}, 20, half": by_reranker(given, 0.5) for given in INPUTS},
 }
 
 RANKED, MAIN = "mini", "mini-3m"  # where every target's rank is kept, and the backbone of the text
@@ -75,6 +95,11 @@ BEST = ("bm25", "likelihood, 50")
 SYSTEMS = [(first, "-") for first in FIRST]
 SYSTEMS += [(first, "likelihood, 20") for first in FIRST]
 SYSTEMS += [("bm25", second) for second in SECOND if (second not in ("-", "likelihood, 20"))]
+SYSTEMS += [
+    (first, f"{RERANKER}: description, 20{share}")
+    for first in ("context", "alone", "embedder: description", "embedder: description, + bm25")
+    for share in ("", ", half")
+]
 SYSTEMS += [("context", second) for second in ("likelihood, 5", "likelihood, 10")]
 SYSTEMS += [("embedder: source + edit + trace, + bm25", "likelihood, 50")]
 SYSTEMS.sort(key=lambda each: (list(FIRST).index(each[0]), list(SECOND).index(each[1])))
