@@ -42,7 +42,7 @@ class PairScorer(Protocol):
 
 
 @dataclass(frozen=True)
-class Question:
+class PairQuery:
     """What a reranker is told of a query: a text, and the video that stands before it, if any."""
 
     text: str
@@ -57,7 +57,7 @@ class PairBatch:
     """
 
     scorer: PairScorer
-    questions: Mapping[str, Mapping[str, Question]]  # video -> stored name -> question
+    questions: Mapping[str, Mapping[str, PairQuery]]  # video -> stored name -> question
     read: Callable[[str], Clip]
     unread: dict[str, Failure]
 
@@ -80,10 +80,10 @@ class PairBatch:
         ], []
 
     def _readable(
-        self, questions: Mapping[str, Question]
-    ) -> dict[str, tuple[Question, Clip | None]]:
+        self, questions: Mapping[str, PairQuery]
+    ) -> dict[str, tuple[PairQuery, Clip | None]]:
         """The questions with the clips of their sources, without those whose source is unread."""
-        readable: dict[str, tuple[Question, Clip | None]] = {}
+        readable: dict[str, tuple[PairQuery, Clip | None]] = {}
         for name, question in questions.items():
             try:
                 source = self.read(question.source) if question.source else None
@@ -115,7 +115,7 @@ def score_missing(
     def clip_of(video: str) -> Clip:
         return read_clip(path_of(video), sampling, video)
 
-    questions: dict[str, dict[str, Question]] = {}
+    questions: dict[str, dict[str, PairQuery]] = {}
     candidates: dict[str, str] = {}
     for task in tasks:
         questions.setdefault(task.video, {})[task.stored] = task.question
@@ -144,7 +144,7 @@ def pair_scorer(config: RunConfig, backbone: Backbone) -> PairScorer:
     return Likelihood(backbone, prompts.describe(config.prompt_style))
 
 
-def questions_of(run: Run, strategy: str) -> dict[str, Question]:
+def questions_of(run: Run, strategy: str) -> dict[str, PairQuery]:
     """What the run's reranker is told of every query, by triplet."""
     given, queries = run.config.rerank_input, run.queries(strategy)
     questions = {}
@@ -154,5 +154,5 @@ def questions_of(run: Run, strategy: str) -> dict[str, Question]:
         if given == WITH_TRACE and query and query.trace:
             text = f"{text}\n{query.trace.text()}"
         source = triplet.reference if given in (WITH_SOURCE, WITH_TRACE) else None
-        questions[triplet.id] = Question(text, source)
+        questions[triplet.id] = PairQuery(text, source)
     return questions

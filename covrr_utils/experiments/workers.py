@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from covrr_utils.backbones.identity import Identity
     from covrr_utils.experiments.descriptions import Descriptions
     from covrr_utils.experiments.model import Model
-    from covrr_utils.experiments.pairs import Question
+    from covrr_utils.experiments.pairs import PairQuery
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Unscored:
     stored: str
     video: str
     candidate: str
-    question: Question
+    question: PairQuery
 
 
 Task = Work | Unread | Unscored

@@ -68,7 +68,7 @@ def ask(run: Run, reference: str) -> None:
     while True:
         try:
             line = input(f"An edit of {reference}, or 'video: edit' (nothing ends it): ").strip()
-        except (StdinNotImplementedError, EOFError):
+        except (StdinNotImplementedError, EOFError, OSError):  # the last: input is closed
             print(NOBODY)
             return
         if not line:

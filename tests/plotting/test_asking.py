@@ -54,7 +54,7 @@ def test_a_video_that_cannot_be_read_is_named_and_the_box_stays(run, typed, caps
     assert video in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("nobody", [StdinNotImplementedError, EOFError])
+@pytest.mark.parametrize("nobody", [StdinNotImplementedError, EOFError, OSError])
 def test_where_nobody_types_one_sentence_says_so(monkeypatch, capsys, nobody):
     def silent(question):
         raise nobody
