@@ -1,10 +1,11 @@
 """Seconds of a query, step by step: ``python benchmarks/second_look.py [--queries 40]``.
 
-On the first triplets of ``mini-val``, with its whole gallery and an empty store: what it takes to
-write trace and description, to compare them with the gallery in every way, and to look again at the
-first candidates. One thread; processor time, which other work on the machine stretches less than
-time on the wall. What the gallery takes is not counted, for it is described once for all queries;
-what a candidate's video takes is, and the more queries share it, the less that is.
+Writes ``data/measured/second_look.csv``. On the first triplets of ``mini-val``, with its whole
+gallery and an empty store: what it takes to write trace and description, to compare them with the
+gallery in every way, and to look again at the first candidates. One thread; processor time, which
+other work on the machine stretches less than time on the wall. What the gallery takes is not
+counted, for it is described once for all queries; what a candidate's video takes is, and the more
+queries share it, the less that is.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+import pandas as pd
 import past_the_paper
 import torch
-from timing import aligned
 
 from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.run import Run
+from covrr_utils.files import write_atomically
+from covrr_utils.spreadsheet import csv_bytes
 
 FIRST = ("context", "alone", "bm25", "embedder: description", "embedder: description, + bm25")
 
@@ -28,7 +31,7 @@ SECOND = ("likelihood, 5", "likelihood, 20", "likelihood, 50", "mini-reranker: d
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print a table: steps, and their seconds a query."""
+    """Write the table: steps, and their seconds a query."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backbone", default=past_the_paper.MAIN)
     parser.add_argument("--benchmark", default="mini-val")
@@ -46,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
         )
         steps: dict[str, Callable[[], object]] = {
-            "trace and description are written": lambda: run.queries(past_the_paper.STRATEGY)
+            "trace and description, written": lambda: run.queries(past_the_paper.STRATEGY)
         }
         for first in FIRST:
             ways = past_the_paper.FIRST[first]
@@ -55,15 +58,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for second in SECOND:
             ways = past_the_paper.FIRST["bm25"] | past_the_paper.SECOND[second]
             steps[f"bm25, {second}"] = evaluated(run, ways)
-        rows, before = [["", "processor s a query"]], 0.0
+        rows, before = [], 0.0
         for name, step in steps.items():
             begun = time.process_time()
             step()
             seconds = (time.process_time() - begun) / len(run.benchmark.triplets)
             if "likelihood" in name:  # a deeper look finds the pairs of the one before in the store
                 seconds = before = before + seconds
-            rows.append([name, f"{seconds:.3f}"])
-        print(aligned(rows))
+            rows.append({"step": name, "seconds": round(seconds, 4)})
+            print(f"{seconds:.3f} s: {name}", flush=True)
+    write_atomically(
+        past_the_paper.table_path().with_name("second_look.csv"), csv_bytes(pd.DataFrame(rows))
+    )
 
 
 def evaluated(run: Run, ways: Mapping[str, object]) -> Callable[[], object]:

@@ -105,6 +105,11 @@ def test_with_gold_traces_nearly_all_targets_come_first(ranks):
     assert (with_embedder == (ranks[BEST] > 1)).all()
 
 
+def test_the_guides_seconds_are_the_measured_ones(guide):
+    for _, row in tables.measured_table("second_look").iterrows():
+        assert f"| {row['step']} | {row['seconds']:.3f} |" in guide
+
+
 def test_every_triplet_counts_and_every_recall_lies_in_its_interval(table):
     sizes = {"mini": 400, "mini-val": 100}
     assert (table["N"] == table["benchmark"].map(sizes)).all()
