@@ -100,7 +100,7 @@ class FolderSearch:
         without the ``model``, which a question that was answered before does not need.
         """
         self._scores.load()
-        self._of_content  # noqa: B018
+        self._of_content, self._of_name  # noqa: B018
         shared().start()
         if model:
             self.run.backbone  # noqa: B018
