@@ -6,11 +6,11 @@ runs folder.
 
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 from kill_switch import KillSwitch
+from served import Served
 
 from covrr_utils import paths
 from covrr_utils.experiments.config import RunConfig
@@ -60,34 +60,17 @@ def whole(benchmark: str, at: int) -> KillSwitch:
 WORKS = {work.__name__: work for work in (rerank, whole)}
 
 
-class ForkedRuns:
-    """The other end: has runs made, and waits for each. Use it in a ``with`` block."""
+class ForkedRuns(Served):
+    """The other end: has runs made, and waits for each."""
 
     def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, __file__],
-            env=os.environ | {"PYTHONPATH": str(paths.ROOT)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        self.process.kill()
-        self.process.communicate()
+        super().__init__(__file__)
 
     def run(self, work: str, benchmark: Path, runs: Path, kill_at: int = 0) -> tuple[int, int]:
         """Make a run of `WORKS`, killed at a touch; the exit code (-9 where killed), and how many
         touches of its runs folder one took that was not.
         """
-        self.process.stdin.write(f"{work} {kill_at} {benchmark}\n{runs}\n")
-        self.process.stdin.flush()
-        code, touches = self.process.stdout.readline().split()
-        return int(code), int(touches)
+        return self.answer(f"{work} {kill_at} {benchmark}\n{runs}\n")
 
 
 def main() -> None:

@@ -8,15 +8,14 @@ Descriptions depend on the video's id alone, so that any two finished stores mus
 import hashlib
 import os
 import signal
-import subprocess
 import sys
 from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
 from kill_switch import KillSwitch
+from served import Served
 
-from covrr_utils import paths
 from covrr_utils.backbones.description import Description, Record
 from covrr_utils.store import batches, prefetch
 from covrr_utils.store.collection import Store
@@ -78,34 +77,17 @@ def describe_all(store: Path, videos: Path, decoder=None) -> None:
     )
 
 
-class Stub:
-    """The other end: starts works and waits for each. Use it in a ``with`` block."""
+class Stub(Served):
+    """The other end: starts works and waits for each."""
 
     def __init__(self, videos: Path):
-        self.process = subprocess.Popen(
-            [sys.executable, __file__, str(videos)],
-            env=os.environ | {"PYTHONPATH": str(paths.ROOT)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        self.process.kill()
-        self.process.communicate()
+        super().__init__(__file__, str(videos))
 
     def run(self, store: Path, kill_at: int = 0) -> tuple[int, int]:
         """Fill a store, killed at a touch; the exit code (-9 where killed), and how many touches of
         the store a work took that was not.
         """
-        self.process.stdin.write(f"{kill_at} {store}\n")
-        self.process.stdin.flush()
-        code, touches = self.process.stdout.readline().split()
-        return int(code), int(touches)
+        return self.answer(f"{kill_at} {store}\n")
 
 
 def main(videos: str) -> None:
