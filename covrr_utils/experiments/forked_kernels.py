@@ -30,7 +30,7 @@ from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import LocalProvisioner
 
 from covrr_utils.experiments import forking
-from covrr_utils.experiments.forking import KERNEL, NUMBER
+from covrr_utils.experiments.forking import KERNEL, NUMBER, REFUSED
 
 PROVISIONER = "covrr-forked"
 
@@ -51,13 +51,11 @@ LIBRARIES = (
     "ipykernel.ipkernel",
 )
 
-# what the libraries read when they are imported
-READ_ON_IMPORT = (
-    *("PYTHON", "HF_", "TRANSFORMERS_", "TORCH", "CUDA_", "LD_", "MPLCONFIG", "XDG_"),
-    *("MKL_", "OPENBLAS_", "KMP_", "GOMP_"),
-)
-
 GONE = -signal.SIGKILL  # the exit code where nobody is left to tell it
+
+
+class OtherSettings(Exception):
+    """A kernel was asked for with other settings of the libraries than those they have read."""
 
 
 class _Kernel:
@@ -70,6 +68,9 @@ class _Kernel:
         self.code: int | None = None
         if (pid := self._told(socket.MSG_WAITALL)) is None:
             raise EOFError("the process that kernels are copies of has ended")
+        if pid == REFUSED:
+            own.close()
+            raise OtherSettings
         self.pid = pid
 
     def _told(self, flags: int) -> int | None:
@@ -112,8 +113,8 @@ class _Kernel:
 class _Original:
     """The process that kernels are copies of, as its starter sees it."""
 
-    def __init__(self, settings: Mapping[str, str]):
-        self.settings, self.kernels = settings, list[_Kernel]()
+    def __init__(self) -> None:
+        self.kernels: list[_Kernel] = []
         self.control, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
@@ -130,6 +131,8 @@ class _Original:
         ------
         OSError, EOFError
             If the process has ended.
+        OtherSettings
+            If the libraries would have read others in this environment.
         """
         own, theirs = socket.socketpair()
         request = {"arguments": arguments, "environment": dict(environment), "folder": str(folder)}
@@ -158,11 +161,13 @@ class ForkedKernels(LocalProvisioner):
         """Start the kernel that ``cmd`` would start."""
         environment = dict(kwargs.get("env") or os.environ)
         folder = Path(kwargs.get("cwd") or Path.cwd())
-        if cmd[0] == sys.executable and KERNEL in cmd and (original := _original(environment)):
+        if cmd[0] == sys.executable and KERNEL in cmd and (original := _original()):
             try:
                 arguments = cmd[cmd.index(KERNEL) + 1 :]
                 self.process = original.kernel(arguments, environment, folder)
-            except (OSError, EOFError):  # it has ended: this kernel starts by itself
+            except OtherSettings:  # this kernel starts by itself
+                pass
+            except (OSError, EOFError):  # it has ended, and this kernel too starts by itself
                 end_forked_kernels()
             else:
                 self.pid = self.pgid = self.process.pid
@@ -188,17 +193,16 @@ _begun: list[_Original] = []
 _one = threading.Lock()
 
 
-def _original(environment: Mapping[str, str]) -> _Original | None:
+def _original() -> _Original | None:
     """The process from which kernels are forked; it begins with the first of them. None where there
-    is no forking, or libraries would read another ``environment`` than that in which it began.
+    is no forking.
     """
     if sys.platform != "linux":
         return None
-    settings = {k: v for k, v in environment.items() if k.startswith(READ_ON_IMPORT)}
     with _one:
         if not _begun:
-            _begun.append(_Original(settings))
-        return _begun[0] if _begun[0].settings == settings else None
+            _begun.append(_Original())
+        return _begun[0]
 
 
 def begin_forked_kernels() -> None:
@@ -206,7 +210,7 @@ def begin_forked_kernels() -> None:
     else.
     """
     if _registered():
-        _original(os.environ)
+        _original()
 
 
 def end_forked_kernels() -> None:

@@ -26,15 +26,24 @@ KERNEL = "ipykernel_launcher"  # the module that a kernel's process runs
 
 NUMBER = struct.Struct("<q")  # as numbers are told
 
+# what the libraries read when they are imported
+READ_ON_IMPORT = (
+    *("PYTHON", "HF_", "TRANSFORMERS_", "TORCH", "CUDA_", "LD_", "MPLCONFIG", "XDG_"),
+    *("MKL_", "OPENBLAS_", "KMP_", "GOMP_"),
+)
+
+REFUSED = 0  # in place of a process id
+
 INLINE = "module://matplotlib_inline.backend_inline"  # as ipykernel sets it
 
 
-def copies(control: socket.socket) -> dict[str, Any] | None:
+def copies(control: socket.socket, began: dict[str, str]) -> dict[str, Any] | None:
     """Fork a process for each socket that arrives on ``control``; returns in the forked process,
     with what is asked of it, and in this one when ``control`` is closed, with None.
 
     On its own socket, each is asked for with a line of json, and told are its process id and, once
-    it has ended, its exit code (`NUMBER` each).
+    it has ended, its exit code (`NUMBER` each). `REFUSED` is told instead where the libraries would
+    have read other settings than those with which this process ``began``.
     """
     kernels: dict[int, socket.socket] = {}
     wake, awake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -58,6 +67,10 @@ def copies(control: socket.socket) -> dict[str, Any] | None:
                 if not (line := lines.readline()):  # who asked has ended meanwhile
                     continue
             request = json.loads(line) | {"parent": os.getpid()}
+            if not _same_settings(request["environment"], began):
+                with own:
+                    _tell(own, REFUSED)
+                continue
             with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
                 pid = (
                     os.fork()
@@ -72,6 +85,14 @@ def copies(control: socket.socket) -> dict[str, Any] | None:
                 return request
             kernels[pid] = own
             _tell(own, pid)
+
+
+def _same_settings(environment: dict[str, str], began: dict[str, str]) -> bool:
+    """Whether the libraries would read in this environment what they have read here. Some of them
+    set what they lack when they are imported, here and in the process that asks.
+    """
+    names = [name for name in {*environment, *began} if name.startswith(READ_ON_IMPORT)]
+    return all(environment.get(name) in (began.get(name), os.environ.get(name)) for name in names)
 
 
 def _ended() -> list[tuple[int, int]]:
@@ -126,13 +147,14 @@ def _gone(control: socket.socket) -> bool:
 def main() -> None:
     """Import, fork on request, and be a kernel in what was forked."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    began = dict(os.environ)
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
     for library in sys.argv[2:]:
         if _gone(control):
             return
         importlib.import_module(library)
-    if request := copies(control):
+    if request := copies(control, began):
         be_a_kernel(**request)
 
 

@@ -98,6 +98,30 @@ def test_the_original_is_made_again_and_a_kernel_that_dies_is_reported(
     assert forked_kernels.provisioner(False) == forked_kernels.JUPYTERS
 
 
+@linux
+def test_what_a_library_sets_is_no_other_setting_but_what_a_user_sets_is(
+    make_workbook, tmp_path, monkeypatch
+):
+    """As torch does, where it has no folder for what it compiles: in this process too."""
+    (tmp_path / "sets.py").write_text("import os\nos.environ['TORCH_FOLDER'] = 'made'\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    monkeypatch.setattr(forked_kernels, "_begun", [])
+    monkeypatch.setattr(forked_kernels, "LIBRARIES", ["sets", "ipykernel.kernelapp"])
+    make_workbook({"10_any": "import os\nassert os.getppid() == PARENT"}, "PARENT = 0")
+    forked_kernels.begin_forked_kernels()
+    (original,) = forked_kernels._begun
+    for folder, parent in ((None, original.process.pid), ("made", original.process.pid)):
+        if folder is not None:
+            monkeypatch.setenv("TORCH_FOLDER", folder)
+        job = tmp_path / f"{folder}"
+        assert execute("10_any", {"PARENT": parent}, job, forked=True).error is None
+    monkeypatch.setenv("TORCH_FOLDER", "another")
+    own = execute("10_any", {"PARENT": os.getpid()}, tmp_path / "another", forked=True)
+    assert own.error is None, "this kernel has started by itself"
+    assert forked_kernels._begun == [original] and original.process.poll() is None
+    forked_kernels.end_forked_kernels()
+
+
 COMMAND = """
 import sys
 from covrr_utils.cli.main import main
@@ -142,16 +166,14 @@ def test_another_python_is_started_as_jupyter_does(monkeypatch):
         return {}
 
     monkeypatch.setattr(ForkedKernels.__base__, "launch_kernel", launch)
-    begun = type("Begun", (), {"settings": {"PYTHONPATH": "another"}, "end": lambda self: None})
-    monkeypatch.setattr(forked_kernels, "_begun", [begun()])
+    monkeypatch.setattr(forked_kernels, "_begun", [])
     others = (
         ["python9", "-m", KERNEL, "-f", "x"],
         [sys.executable, "-m", "another_kernel", "-f", "x"],
-        [sys.executable, "-m", KERNEL, "-f", "x"],
     )
     for command in others:
         asyncio.run(kernels.launch_kernel(command))
-    assert started == list(others)
+    assert started == list(others) and not forked_kernels._begun
 
 
 def test_imports_do_without_a_parser_of_iris(monkeypatch):
