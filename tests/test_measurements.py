@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
+from filling import filling_run
 from tables import TOLERANCE, table_of
 
 from covrr_utils import paths
@@ -32,7 +33,9 @@ def recorded(name, split="mini"):
 
 
 def test_the_results_are_what_a_run_measures():
-    run = Run(RunConfig(device="cpu"))
+    filling = filling_run()
+    filling.gallery(), filling.queries("two_stage")
+    run = Run(RunConfig(device="cpu"), filling.backbone)
     rows = table_of("docs/results.md", "**Measured here, mini**")
     assert set(rows) == {"single_stage", "two_stage", "gold_trace"}
     for strategy, cells in rows.items():

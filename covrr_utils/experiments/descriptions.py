@@ -16,9 +16,11 @@ from covrr_utils import paths
 from covrr_utils.backbones.description import Failure, Outcomes
 from covrr_utils.backbones.generation import Generation
 from covrr_utils.benchmarks.benchmark import Benchmark, load_benchmark
+from covrr_utils.experiments.answered import answered
 from covrr_utils.experiments.computing import BatchOf, compute_missing, read_missing
 from covrr_utils.experiments.config import RunConfig
-from covrr_utils.experiments.engines import LOCAL
+from covrr_utils.experiments.deepening import deepened, take_over
+from covrr_utils.experiments.engines import LOCAL, RAY
 from covrr_utils.experiments.keys import (
     Key,
     content_name,
@@ -122,7 +124,7 @@ class Descriptions:
         names = self._names(videos)
         work = [Work(video, names[video], video) for video in videos]
         return self._filled(
-            "gallery", key, work, lambda d, model: VideoBatch(model, d._settings), desc, Described
+            "gallery", key, work, lambda d, model: VideoBatch(model, d.settings), desc, Described
         )
 
     def queries(self, strategy: str) -> Outcomes[DescribedQuery]:
@@ -216,7 +218,8 @@ class Descriptions:
         return names if content is None else [*names, content_name(content)]
 
     @property
-    def _settings(self) -> Settings:
+    def settings(self) -> Settings:
+        """How the strategies decode."""
         config = self.config
         return Settings(
             self.generation,
@@ -243,7 +246,7 @@ class Descriptions:
             "queries",
             key,
             work,
-            lambda d, model: QueryBatch(model, d._settings, triplets, ask),
+            lambda d, model: QueryBatch(model, d.settings, triplets, ask),
             desc,
             DescribedQuery,
         )
@@ -261,7 +264,7 @@ class Descriptions:
     def _filled(
         self,
         kind: str,
-        key: Mapping[str, object],
+        key: Key,
         work: Sequence[Work],
         batch: BatchOf,
         desc: str,
@@ -273,24 +276,15 @@ class Descriptions:
         """
         collection = self.store.collection(kind, key)
         names = {item.id: item.stored for item in work}
+        if not key["layers"] and collection.missing(names.values()):
+            take_over(self.store, kind, collection, [*names.values()], self.config.batch_size)
         if collection.missing(names.values()):
+            if kind == "queries" and self.config.engine != RAY:
+                batch = answered(self, key, batch)
             if key["layers"] and self.config.engine == LOCAL:
-                batch = self._deepened(kind, key, names, batch)
+                batch = deepened(self, kind, key, names, batch)
             compute_missing(self, collection, work, batch, desc)
         return Stored(collection, names, collection.failures(), typed)
-
-    def _deepened(
-        self, kind: str, key: Mapping[str, object], names: Mapping[str, str], batch: BatchOf
-    ) -> BatchOf:
-        """``batch``, but for the states of layers: descriptions that the store holds without them
-        are not written again.
-        """
-        from covrr_utils.experiments.deepening import Deepened, of_query, of_video
-
-        shallow = self.store.collection(kind, {**key, "layers": []}).records(names)
-        edits = {triplet.id: triplet.edit for triplet in self.benchmark.triplets}
-        question = of_video if kind == "gallery" else of_query(edits)
-        return lambda d, writer: Deepened(writer, d._settings, shallow, question, batch(d, writer))
 
 
 def benchmark_of(config: RunConfig) -> Benchmark:

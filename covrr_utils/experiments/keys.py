@@ -7,6 +7,7 @@ default.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from covrr_utils.benchmarks.triplets import Triplet
@@ -88,6 +89,12 @@ def query_key(config: RunConfig, identity: Identity, generation: Generation, str
     if grammar := grammar_of(config, strategy):
         key["grammar"] = grammar
     return key
+
+
+def after_trace_wording(key: Mapping[str, object]) -> object:
+    """How a key of queries words the request for a description after a trace."""
+    wordings = key["prompts"]
+    return wordings[2] if isinstance(wordings, list) else wordings
 
 
 def stored_name(id_: str, content: str | None, what: str = "") -> str:

@@ -24,6 +24,7 @@ from covrr_utils.backbones.description import Description, Outcomes
 from covrr_utils.experiments.computing import BatchOf
 from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.descriptions import Descriptions, benchmark_of
+from covrr_utils.experiments.keys import Key
 from covrr_utils.experiments.results import Result
 from covrr_utils.experiments.run import Run
 from covrr_utils.experiments.stored import Described
@@ -88,7 +89,7 @@ class RecordedDescriptions(Descriptions):
     def _filled(
         self,
         kind: str,
-        key: Mapping[str, object],
+        key: Key,
         work: Sequence[Work],
         batch: BatchOf,
         desc: str,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool, Float, Shaped
 from scipy.stats import binomtest, bootstrap, false_discovery_control, rankdata
 
 from covrr_utils.frames import pd
@@ -25,6 +25,8 @@ Ranks = Sequence[int | None]  # of the target, one per triplet, from 1; None whe
 Values = Sequence[float] | Shaped[np.ndarray, " N"]  # one per triplet
 
 RESAMPLES = 5000
+
+DRAWN_AT_ONCE = 1 << 18  # values in memory while correlations are resampled
 
 COMPARISON_COLUMNS = (
     "first",
@@ -124,14 +126,23 @@ def rank_correlation(
     pairs = np.stack([np.asarray(first, np.float64), np.asarray(second, np.float64)])
     if pairs.shape[1] < 3 or (pairs == pairs[:, :1]).all(axis=1).any():
         return float("nan"), float("nan"), float("nan")
-    rng = np.random.default_rng(seed)
+    rng, count = np.random.default_rng(seed), pairs.shape[1]
+    at_once = max(DRAWN_AT_ONCE // count, 1)
     correlations: list[float] = []
-    while len(correlations) < resamples:
-        drawn = pairs[:, rng.integers(0, pairs.shape[1], pairs.shape[1])]
-        if not (drawn == drawn[:, :1]).all(axis=1).any():
-            correlations.append(np.corrcoef(rankdata(drawn, axis=1))[0, 1])
+    while lacking := resamples - len(correlations):
+        drawn = pairs[:, rng.integers(0, count, (min(lacking, at_once), count))]
+        vary = (drawn != drawn[:, :, :1]).any(axis=2).all(axis=0)
+        correlations.extend(_correlations(rankdata(drawn[:, vary], axis=2)))
     low, high = np.quantile(correlations, [(1 - level) / 2, (1 + level) / 2])
-    return float(np.corrcoef(rankdata(pairs, axis=1))[0, 1]), float(low), float(high)
+    (rho,) = _correlations(rankdata(pairs[:, None], axis=2))
+    return float(rho), float(low), float(high)
+
+
+def _correlations(pairs: Float[np.ndarray, "2 drawn triplets"]) -> Float[np.ndarray, " drawn"]:
+    """Pearson's correlation of the two values, one for each draw."""
+    first, second = pairs - pairs.mean(axis=2, keepdims=True)
+    squares = (first**2).sum(1) * (second**2).sum(1)
+    return (first * second).sum(1) / np.sqrt(squares)
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,22 @@ def check_key(folder: Path) -> None:
     say(f"{paths.relative(path)} is damaged; it is written again with the next shard")
 
 
+def read_key(path: Path) -> dict[str, object] | None:
+    """The key in a key file; None where that is damaged.
+
+    Raises
+    ------
+    FileError
+        If it cannot be read.
+    """
+    with reading(path):
+        text = path.read_bytes()
+    with suppress(ValueError, RecursionError):
+        key = json.loads(text)
+        return key if isinstance(key, dict) else None
+    return None
+
+
 def _key(path: Path) -> str | None:
     """The digest of the key under which a shard was written, where it tells one."""
     try:

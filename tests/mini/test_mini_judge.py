@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from filling import filling_run
 
 from covrr_utils import paths
 from covrr_utils.backbones.backbone import Backbone
@@ -17,8 +18,6 @@ from covrr_utils.backbones.generation import Generation, Prompt
 from covrr_utils.backbones.registry import judge_models
 from covrr_utils.benchmarks.benchmark import load_benchmark
 from covrr_utils.cli import main
-from covrr_utils.experiments.config import RunConfig
-from covrr_utils.experiments.run import Run
 from covrr_utils.judging.judges import Case, SlotsJudge
 from covrr_utils.judging.model_judge import backbone_judge
 from covrr_utils.judging.rubric import DIMENSIONS, HEAD, Rubric, rubric_schema
@@ -143,7 +142,7 @@ def test_the_cards_judgements_are_what_a_run_measures():
     """
     said = pd.read_csv(paths.judges_dir() / NAME / "opinions.csv", dtype={"triplet": str})
     said = said[said["backbone"] == "mini-3m"].drop(columns="backbone")
-    run = Run(RunConfig(device="cpu"))
+    run = filling_run()
     cases = chosen_cases(run)
     asked = {kind: traces[::EIGHTH] for kind, traces in cases.items()}
     again = opinion_rows(run, Backbone.load(NAME, device="cpu"), asked)
