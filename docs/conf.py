@@ -27,6 +27,7 @@ extensions = [
     "reference",
     "alternatives",
     "folding",
+    "navigation",
 ]
 
 root_doc = "docs/index"
