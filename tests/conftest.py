@@ -150,10 +150,8 @@ def make_workbook(tmp_path, monkeypatch, runs):
     return make
 
 
-@pytest.fixture
-def small_benchmark(tmp_path):
-    """The first six triplets of mini-val with their own videos, copied: tests may damage them."""
-    folder = tmp_path / "small"
+def write_small_benchmark(folder):
+    """The first six triplets of mini-val with copies of their own videos; its descriptor."""
     rows = json.loads((paths.mini_dir() / "val.json").read_text())[0]["mini"][:6]
     videos = sorted(
         {
@@ -183,6 +181,38 @@ def small_benchmark(tmp_path):
     path = folder / "small.benchmark.json"
     path.write_text(json.dumps(descriptor))
     return path
+
+
+@pytest.fixture
+def small_benchmark(tmp_path):
+    """A benchmark of six triplets and thirty videos: tests may damage it."""
+    return write_small_benchmark(tmp_path / "small")
+
+
+@pytest.fixture(scope="session")
+def described_runs(tmp_path_factory):
+    """A runs folder in which mini-3m has described the small benchmark's gallery, and its queries
+    by both stages and by one.
+    """
+    from covrr_utils.experiments.config import RunConfig
+    from covrr_utils.experiments.run import Run
+
+    folder = tmp_path_factory.mktemp("described")
+    benchmark = write_small_benchmark(folder / "small")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("COVRR_RUNS", str(folder / "runs"))
+        run = Run(RunConfig(benchmark=str(benchmark), batch_size=8, device="cpu"))
+        run.gallery()
+        for strategy in ("two_stage", "single_stage"):
+            run.queries(strategy)
+    return folder / "runs"
+
+
+@pytest.fixture
+def filled_runs(runs, described_runs):
+    """The test's own runs folder, in which the small benchmark is described already."""
+    shutil.copytree(described_runs, runs)
+    return runs
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ worker is pickled as Ray does it, and a worker that is killed is dead.
 
 from __future__ import annotations
 
-import multiprocessing
 from multiprocessing.connection import wait
 from types import SimpleNamespace
 
+import copies
 from ray import cloudpickle
 from ray_errors import RayError, RayTaskError
 
@@ -37,11 +37,8 @@ class ProcessRay:
         )
 
     def _start(self, kind):
-        ours, theirs = multiprocessing.Pipe()
-        process = multiprocessing.get_context("spawn").Process(
-            target=serve, args=(theirs, cloudpickle.dumps(kind)), daemon=False
-        )
-        process.start()
+        ours, theirs = copies.OF_A_WARM_ONE.Pipe()
+        process = copies.start(serve, theirs, cloudpickle.dumps(kind))
         theirs.close()
         self.started.append(process)
 

@@ -1,5 +1,6 @@
 """How commands end: by themselves, by signals, by pipes that close; and who ends with them."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import time
 
 import psutil
 import pytest
+from copies import Command
 
 WAITS = """
 import os, pathlib, time
@@ -18,24 +20,11 @@ while True:
 """
 
 
-def covrr(*arguments, **options):
-    """A command in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "covrr_utils", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
-
-
-def kernels(runs, count, process):
+def kernels(runs, count, command):
     """The process ids of ``count`` kernels and of their parents, once they are at work."""
     folder = runs / "alive"
-    while len(names := list(folder.glob("*-*")) if folder.is_dir() else []) < count:
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.05)
-    return {int(number) for name in names for number in name.name.split("-")}
+    command.wait_until(lambda: len(list(folder.glob("*-*"))) >= count)
+    return {int(number) for name in folder.glob("*-*") for number in name.name.split("-")}
 
 
 def all_end(processes):
@@ -61,27 +50,24 @@ def all_end(processes):
 )
 def test_workers_and_kernels_end_with_the_command(make_workbook, runs, number, code, workers):
     make_workbook({"10_waits": WAITS})
-    process = covrr(
-        "rerun",
-        "--backbones",
-        *"ab"[:workers],
-        "--notebooks",
-        "10_waits",
-        "--workers",
-        str(workers),
-    )
-    started = kernels(runs, workers, process)
-    process.send_signal(number)
-    _, error = process.communicate(timeout=120)
-    assert process.returncode == code, error
+    given = ["--backbones", *"ab"[:workers], "--notebooks", "10_waits", "--workers", str(workers)]
+    command = Command(runs.with_name("said"), "rerun", *given)
+    started = kernels(runs, workers, command)
+    os.kill(command.pid, number)
+    assert command.end() == code, command.stderr
     if number != signal.SIGKILL:
-        assert "covrr: stopped; what is finished is stored" in error
-        assert "Traceback" not in error and "kernel died" not in error
-    assert all_end(started | {process.pid})
+        assert "covrr: stopped; what is finished is stored" in command.stderr
+        assert "Traceback" not in command.stderr and "kernel died" not in command.stderr
+    assert all_end(started | {command.pid})
 
 
 def test_a_reader_that_goes_away_is_no_error():
-    process = covrr("backbones", "--published", "--json")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "covrr_utils", "backbones", "--published", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     process.stdout.close()
     error = process.stderr.read()
     assert process.wait() == 141 and error == ""

@@ -8,7 +8,7 @@ from covrr_utils.experiments.run import Run
 
 
 @pytest.fixture
-def run(small_benchmark, runs):
+def run(small_benchmark, filled_runs):
     return Run(
         RunConfig(benchmark=str(small_benchmark), backbone="mini-3m", batch_size=8, device="cpu")
     )

@@ -1,5 +1,5 @@
 """A run's batches on the workers of a cluster: nothing is lost and nothing is computed twice,
-whatever becomes of the workers. Workers that are processes run in `test_cluster_runs.py`.
+whatever becomes of the workers. Workers that are processes run in `faults/test_killed_runs.py`.
 """
 
 import sys

@@ -31,7 +31,7 @@ def model_gone(monkeypatch):
     return gone
 
 
-def test_queries_and_gallery_are_typed_and_failures_stand_beside_them(small_benchmark, runs):
+def test_queries_and_gallery_are_typed_and_failures_stand_beside_them(small_benchmark, filled_runs):
     run = run_on(small_benchmark, samples=2)
     first, *others = run.benchmark.triplets
     run.benchmark.video_path(first.reference).unlink()
@@ -57,7 +57,7 @@ def test_queries_and_gallery_are_typed_and_failures_stand_beside_them(small_benc
     assert given[others[0].id].trace == EMPTY and len(given.failures) == 5
 
 
-def test_numbers_of_a_result_read_no_token_states(small_benchmark, runs, monkeypatch):
+def test_numbers_of_a_result_read_no_token_states(small_benchmark, filled_runs, monkeypatch):
     run = run_on(small_benchmark)
     gallery, queries = run.gallery(), run.queries("two_stage")
 
@@ -85,11 +85,12 @@ def test_what_is_stored_is_not_computed_again(small_benchmark, runs, model_gone)
         found += [baselines.evaluate_baseline(run, name) for name in baselines.BASELINES]
         return [*found, baselines.evaluate_reread(run, "two_stage")]
 
-    before = results(run_on(small_benchmark, samples=2))
+    options = {"backbone": "mini-1m", "samples": 2}
+    before = results(run_on(small_benchmark, **options))
     model_gone()
-    assert results(run_on(small_benchmark, samples=2)) == before
+    assert results(run_on(small_benchmark, **options)) == before
     with pytest.raises(AssertionError, match="the model was asked"):
-        run_on(small_benchmark, samples=2, seed=1).queries("self_consistency")
+        run_on(small_benchmark, seed=1, **options).queries("self_consistency")
 
 
 def test_a_loaded_backbone_can_be_shared(small_benchmark, runs, monkeypatch):
@@ -109,7 +110,7 @@ def test_states_of_layers_are_added_to_what_is_written(
     asked = ("two_stage", "single_stage", "gold_trace")
 
     def texts(**options):
-        run = run_on(small_benchmark, **options)
+        run = run_on(small_benchmark, backbone="mini-1m", **options)
         every = [run.gallery(), *(run.queries(strategy) for strategy in asked)]
         return {(n, id_): item for n, each in enumerate(every) for id_, item in each.items()}
 

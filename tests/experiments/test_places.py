@@ -112,11 +112,11 @@ def test_long_and_strange_names_fit_every_file_system(tmp_path, runs):
     assert len(accents.encode()) < 200
 
 
-def test_checkpoints_of_one_name_keep_their_results_apart(small_benchmark, tmp_path, runs):
+def test_checkpoints_of_one_name_keep_their_results_apart(labels, tmp_path, runs):
     folders = [tmp_path / name / "checkpoint-500" for name in "ab"]
     for folder, backbone in zip(folders, ("mini-1m", "mini-3m")):
         shutil.copytree(list_backbones()[backbone], folder)
-    one, two = (run_on(small_benchmark, folder) for folder in folders)
+    one, two = (run_on(labels[0], folder) for folder in folders)
     first = one.evaluate("single_stage")
     (path,) = one.folder.glob("*.json")
     kept = path.read_bytes()
@@ -126,7 +126,7 @@ def test_checkpoints_of_one_name_keep_their_results_apart(small_benchmark, tmp_p
     assert first.files["checkpoint"] == str(folders[0])
     shutil.rmtree(folders[0])
     shutil.copytree(folders[1], folders[0])  # trained on: other weights, in the same place
-    again = run_on(small_benchmark, folders[0])
+    again = run_on(labels[0], folders[0])
     again.evaluate("single_stage")
     assert again.folder == one.folder and path.read_bytes() == kept
     assert len(list(one.folder.glob("*.json"))) == 2
@@ -140,7 +140,9 @@ def test_edited_labels_do_not_replace_what_was_measured_before(labels, runs):
     assert len(list(run.folder.glob("*.json"))) == 2
 
 
-def test_everything_that_decides_a_result_is_in_its_name_and_its_content(small_benchmark, runs):
+def test_everything_that_decides_a_result_is_in_its_name_and_its_content(
+    small_benchmark, filled_runs
+):
     base = run_on(small_benchmark)
     results = [base.evaluate("two_stage"), base.evaluate("self_consistency", "mean")]
     for options in (
@@ -213,13 +215,15 @@ def test_names_are_plain_and_different_things_have_different_ones():
     assert file_name("two_stage", "word", None, "seed0") == "two_stage__word__seed0.json"
 
 
-def test_the_default_result_has_the_name_that_it_always_had(small_benchmark, runs):
+def test_the_default_result_has_the_name_that_it_always_had(small_benchmark, filled_runs):
     result = run_on(small_benchmark).evaluate("two_stage", save=False)
     embedded = replace(result, files={})
     assert result_name(embedded) == "two_stage__weighted_mean__word__predicts__seed0.json"
 
 
-def test_a_damaged_result_is_set_aside_and_the_others_are_read(small_benchmark, runs, capsys):
+def test_a_damaged_result_is_set_aside_and_the_others_are_read(
+    small_benchmark, filled_runs, capsys
+):
     run = run_on(small_benchmark)
     run.evaluate("single_stage")
     (whole,) = run.folder.glob("*.json")

@@ -40,7 +40,7 @@ def test_a_second_run_computes_nothing_and_says_the_same(small_benchmark, runs, 
     )
 
 
-def test_results_say_everything(small_benchmark, runs):
+def test_results_say_everything(small_benchmark, filled_runs):
     result = run_on(small_benchmark).evaluate("single_stage")
     assert (result.kind, result.benchmark, result.gallery, result.strategy) == (
         "measured here, mini",
@@ -60,7 +60,7 @@ def test_results_say_everything(small_benchmark, runs):
     )
 
 
-def test_every_faulty_video_is_a_recorded_miss(small_benchmark, runs):
+def test_every_faulty_video_is_a_recorded_miss(small_benchmark, filled_runs):
     benchmark = load_benchmark(small_benchmark)
     first, second, third = benchmark.triplets[:3]
     benchmark.video_path(first.reference).unlink()
@@ -109,7 +109,7 @@ def test_unusable_traces_are_misses_not_gaps(small_benchmark, runs, monkeypatch)
     )
 
 
-def test_a_description_that_says_nothing_is_a_miss(small_benchmark, runs, monkeypatch):
+def test_a_description_that_says_nothing_is_a_miss(small_benchmark, filled_runs, monkeypatch):
     run = run_on(small_benchmark)
     silent = run.benchmark.triplets[0]
     real = StoredRecord.description.fget
@@ -129,7 +129,9 @@ def test_a_description_that_says_nothing_is_a_miss(small_benchmark, runs, monkey
     )
 
 
-def test_descriptions_are_read_alone_where_the_run_says_so(small_benchmark, runs, monkeypatch):
+def test_descriptions_are_read_alone_where_the_run_says_so(
+    small_benchmark, filled_runs, monkeypatch
+):
     run = run_on(small_benchmark, embedding="alone")
     result = run.evaluate("two_stage")
     assert result.options == {"embedding": "alone"} and result.coverage == 1.0

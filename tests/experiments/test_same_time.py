@@ -1,11 +1,9 @@
 """Two equal commands at the same time; and a notebook is done only while all it made lies there."""
 
 import json
-import subprocess
-import sys
-import time
 
 import pytest
+from copies import Command
 
 from covrr_utils.experiments.identity import identity
 from covrr_utils.experiments.jobs import plan_jobs
@@ -30,34 +28,18 @@ with open(os.environ["COVRR_WRITTEN"], "a") as file:
 MADE = ("10_measures.ipynb", "one.json", "parameters.json", "result.json", "queries.csv")
 
 
-def command():
-    arguments = ["rerun", "--backbones", "a", "--notebooks", "10_measures"]
-    return subprocess.Popen(
-        [sys.executable, "-m", "covrr_utils", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def test_two_equal_reruns_execute_once_and_keep_everything(make_workbook, runs):
+def test_two_equal_reruns_execute_once_and_keep_everything(make_workbook, runs, tmp_path):
     """The notebook waits for a word, which is given when the second rerun says that it waits."""
     make_workbook({"10_measures": MEASURES})
-    lane = runs / "mini" / "a"
-    with command() as first:
-        while not (lane / "executions").exists():
-            assert first.poll() is None, first.stderr.read()
-            time.sleep(0.02)
-        with command() as second:
-            said = ""
-            while "another process executes this notebook; waiting for it" not in said:
-                line = second.stderr.readline()
-                assert line, said
-                said += line
-            (lane / "go").touch()
-            outputs = [first.communicate()[0], second.communicate()[0]]
-    assert first.returncode == 0 == second.returncode
-    assert "executed" in outputs[0] and "done before" in outputs[1]
+    lane, rerun = runs / "mini" / "a", ["rerun", "--backbones", "a", "--notebooks", "10_measures"]
+    first = Command(tmp_path / "first", *rerun)
+    first.wait_until((lane / "executions").exists)
+    second = Command(tmp_path / "second", *rerun)
+    waits = "another process executes this notebook; waiting for it"
+    second.wait_until(lambda: waits in second.stderr)
+    (lane / "go").touch()
+    assert first.end() == 0 == second.end()
+    assert "executed" in first.stdout and "done before" in second.stdout
     assert (lane / "executions").read_text() == "one\n"
     (result,) = json.loads((lane / "10_measures" / "result.json").read_text())["results"]
     assert result["strategy"] == "s"

@@ -1,7 +1,5 @@
 """Several scorers, and a second look at the first candidates, on a small benchmark."""
 
-import shutil
-
 import numpy as np
 import pytest
 
@@ -18,24 +16,12 @@ from covrr_utils.video.clips import ClipError
 HOW = ("two_stage", "weighted_mean", "word", "predicts")
 
 
-@pytest.fixture(scope="module")
-def described(tmp_path_factory):
-    """Runs in which the small benchmark is described once, and no pair is scored."""
-    return tmp_path_factory.mktemp("described") / "runs"
-
-
 @pytest.fixture
-def run_with(small_benchmark, described, runs, monkeypatch):
+def run_with(small_benchmark, filled_runs):
     def make(**options):
         options = {"batch_size": 4, "device": "cpu"} | options
         return Run(RunConfig(benchmark=str(small_benchmark), backbone="mini-3m", **options))
 
-    if not described.exists():
-        monkeypatch.setenv("COVRR_RUNS", str(described))
-        make().queries("two_stage")
-        make().gallery()
-    shutil.copytree(described, runs)
-    monkeypatch.setenv("COVRR_RUNS", str(runs))
     return make
 
 

@@ -1,16 +1,12 @@
-"""Runs to be killed: ``python forked_runs.py`` makes one for each pair of lines
-``WORK KILL_AT BENCHMARK`` and ``RUNS`` that it reads, in a copy of itself that has imported what
-takes long, and answers each with the exit code and the number of touches (`kill_switch`) of the
-runs folder.
-"""
+"""Runs to be killed, each made by a copy of a process that has imported what takes long."""
 
 import os
 import signal
-import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 
+import copies
 from kill_switch import KillSwitch
-from served import Served
 
 from covrr_utils import paths
 from covrr_utils.experiments.config import RunConfig
@@ -48,7 +44,7 @@ def rerank(benchmark: str, at: int) -> KillSwitch:
 def whole(benchmark: str, at: int) -> KillSwitch:
     """Describe the gallery, ask two strategies, and keep the results."""
     config = RunConfig(
-        benchmark=benchmark, backbone="mini-1m", batch_size=2, device="cpu", samples=2
+        benchmark=benchmark, backbone="mini-1m", batch_size=4, device="cpu", samples=2, limit=4
     )
     switch = KillSwitch(paths.runs_dir(), at)
     run = Run(config)
@@ -60,38 +56,19 @@ def whole(benchmark: str, at: int) -> KillSwitch:
 WORKS = {work.__name__: work for work in (rerank, whole)}
 
 
-class ForkedRuns(Served):
-    """The other end: has runs made, and waits for each."""
-
-    def __init__(self) -> None:
-        super().__init__(__file__)
-
-    def run(self, work: str, benchmark: Path, runs: Path, kill_at: int = 0) -> tuple[int, int]:
-        """Make a run of `WORKS`, killed at a touch; the exit code (-9 where killed), and how many
-        touches of its runs folder one took that was not.
-        """
-        return self.answer(f"{work} {kill_at} {benchmark}\n{runs}\n")
+def _make(work: str, benchmark: str, runs: str, kill_at: int, told: Connection) -> None:
+    os.environ["COVRR_RUNS"] = runs
+    told.send(WORKS[work](benchmark, kill_at).touches)
 
 
-def main() -> None:
-    import transformers  # what takes longest to import, as far as it starts no thread
-
-    assert transformers.Qwen3VLForConditionalGeneration and transformers.AutoProcessor
-    while line := sys.stdin.readline():
-        work, at, benchmark = line.rstrip("\n").split(" ", 2)
-        os.environ["COVRR_RUNS"] = sys.stdin.readline().rstrip("\n")
-        reading, writing = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.close(reading)
-            switch = WORKS[work](benchmark, int(at))
-            os.write(writing, str(switch.touches).encode())
-            sys.exit()
-        os.close(writing)
-        touches = os.read(reading, 20).decode() or "0"  # nothing comes from one that was killed
-        os.close(reading)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), touches, flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def make(work: str, benchmark: Path, runs: Path, kill_at: int = 0) -> tuple[int, int]:
+    """Make a run of `WORKS`, killed at a touch (`kill_switch`) of its runs folder; the exit code
+    (-9 where killed), and how many touches one took that was not.
+    """
+    told, telling = copies.OF_A_WARM_ONE.Pipe(duplex=False)
+    process = copies.start(_make, work, str(benchmark), str(runs), kill_at, telling)
+    telling.close()
+    process.join()
+    code = process.exitcode
+    assert code is not None
+    return code, 0 if code else told.recv()

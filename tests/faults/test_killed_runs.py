@@ -1,5 +1,6 @@
 """Whole runs and reruns of notebooks that are killed end, when they are repeated, in the results
-that an undisturbed run has.
+that an undisturbed run has. A run by workers in processes of their own equals that of one process
+bit for bit, also where a worker is killed in the middle.
 """
 
 import json
@@ -7,15 +8,17 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
-import time
 
 import nbformat
+import numpy as np
 import pytest
-from forked_runs import KILLED, ForkedRuns, reranking
+from copies import OF_A_WARM_ONE, WARM, Command
+from forked_runs import KILLED, make, reranking
+from processes import ProcessRay
 
 from covrr_utils import paths
+from covrr_utils.experiments import engines
 from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.run import Run
 
@@ -32,22 +35,22 @@ def results(runs):
     return stored
 
 
-@pytest.fixture(scope="module")
-def forked():
-    with ForkedRuns() as runs:
-        yield runs
+@pytest.fixture(scope="module", autouse=True)
+def warm_models():
+    """Processes begin with the model libraries loaded."""
+    OF_A_WARM_ONE.set_forkserver_preload([*WARM, "warm_models", "processes"])
+    yield
+    OF_A_WARM_ONE.set_forkserver_preload(WARM)
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_any_moment_ends_in_the_same_results(
-    forked, small_benchmark, tmp_path, faults
-):
+def test_a_run_killed_at_any_moment_ends_in_the_same_results(small_benchmark, tmp_path, faults):
     """kill -9 of a whole run (gallery, two strategies, evaluation) at random moments;
     ``COVRR_KILLS`` says how many.
     """
 
     def run(name, kill_at=0):
-        return forked.run("whole", small_benchmark, tmp_path / name, kill_at)
+        return make("whole", small_benchmark, tmp_path / name, kill_at)
 
     code, touches = run("whole")
     whole = results(tmp_path / "whole")
@@ -64,7 +67,7 @@ def test_a_run_killed_at_any_moment_ends_in_the_same_results(
 
 @pytest.mark.slow
 def test_a_reranking_killed_at_any_moment_ends_in_the_same_results(
-    forked, small_benchmark, tmp_path, monkeypatch, faults
+    small_benchmark, tmp_path, monkeypatch, faults
 ):
     """kill -9 at random moments while pairs are scored and stored."""
     described = tmp_path / "described"
@@ -75,7 +78,7 @@ def test_a_reranking_killed_at_any_moment_ends_in_the_same_results(
     def run(runs, kill_at=0):
         if not runs.exists():
             shutil.copytree(described, runs)
-        return forked.run("rerank", small_benchmark, runs, kill_at)
+        return make("rerank", small_benchmark, runs, kill_at)
 
     def outcome(runs):
         """Without what pairs cost, which depends on the batches they were scored in."""
@@ -110,7 +113,7 @@ def notebook(folder, name, code):
 
 
 @pytest.mark.slow
-def test_a_killed_rerun_goes_on_where_it_stopped(tmp_path, faults):
+def test_a_killed_rerun_goes_on_where_it_stopped(tmp_path, monkeypatch, faults):
     root, folder = tmp_path / "root", tmp_path / "root" / "notebooks"
     folder.mkdir(parents=True)
     for link in ("data", "figures"):
@@ -120,28 +123,17 @@ def test_a_killed_rerun_goes_on_where_it_stopped(tmp_path, faults):
     waits = "import os, time\nparent = os.getppid()\n"
     waits += "while not os.path.exists('go') and os.getppid() == parent:\n    time.sleep(0.1)"
     notebook(folder, "11_slow", waits)
-    environment = os.environ | {"COVRR_ROOT": str(root), "COVRR_RUNS": str(tmp_path / "runs")}
-    command = [sys.executable, "-m", "covrr_utils.cli.main", "rerun", "--backbones", "x"]
-    command += ["--notebooks", "10_quick", "11_slow"]
-    process = subprocess.Popen(
-        command,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    while not list((tmp_path / "runs").glob("*/*/10_quick/done.json")):
-        assert process.poll() is None, "it ended before its first notebook was done"
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    monkeypatch.setenv("COVRR_ROOT", str(root))
+    monkeypatch.setenv("COVRR_RUNS", str(tmp_path / "runs"))
+    rerun = ["rerun", "--backbones", "x", "--notebooks", "10_quick", "11_slow"]
+    command = Command(tmp_path / "killed", *rerun)
+    command.wait_until(lambda: list((tmp_path / "runs").glob("*/*/10_quick/done.json")))
+    os.killpg(command.pid, signal.SIGKILL)
+    command.end()
     (folder / "go").touch()
-    again = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert (
-        again.returncode == 0
-        and again.stdout.count("done before") == 1
-        and again.stdout.count("executed") == 1
-    ), again.stderr[-500:]
+    again = Command(tmp_path / "again", *rerun)
+    assert again.end() == 0, again.stderr[-500:]
+    assert again.stdout.count("done before") == 1 and again.stdout.count("executed") == 1
     faults("kill -9 of a rerun of notebooks", 1, 1)
 
 
@@ -152,7 +144,7 @@ def test_the_same_run_gives_the_same_bytes_apart_from_times(small_benchmark, tmp
         run = Run(
             RunConfig(
                 benchmark=str(small_benchmark),
-                backbone="mini-3m",
+                backbone="mini-1m",
                 batch_size=8,
                 device="cpu",
                 samples=2,
@@ -163,3 +155,68 @@ def test_the_same_run_gives_the_same_bytes_apart_from_times(small_benchmark, tmp
         texts = results(tmp_path / str(number))
         stored.append([json.dumps([name, data]) for name, data in texts.items()])
     assert stored[0] == stored[1] and len(stored[0]) == 2
+
+
+STRATEGY = "single_stage"
+
+
+def done_by(config, runs, monkeypatch, **options):
+    """A result and all that was stored for it: texts, token ids and states, by id."""
+    monkeypatch.setenv("COVRR_RUNS", str(runs))
+    run = Run(config.replace(**options))
+    try:
+        result = run.evaluate(STRATEGY, save=False)
+        second = run.variant(rerank="likelihood", rerank_depth=3).evaluate(STRATEGY, save=False)
+        everything = [run.gallery(), run.queries(STRATEGY)]
+        everything.append(run.descriptions.alone(run.gallery(), "reading"))
+        stored = {
+            (number, id_): described[id_].description
+            for number, described in enumerate(everything)
+            for id_ in described
+        }
+        return result, second, stored
+    finally:
+        run.release()
+
+
+@pytest.mark.slow
+def test_workers_make_what_one_process_makes_though_one_is_killed(
+    small_benchmark, tmp_path, monkeypatch, faults
+):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    config = RunConfig(
+        benchmark=str(small_benchmark),
+        backbone="mini-1m",
+        device="cpu",
+        batch_size=2,
+        max_new_tokens=12,
+        embedding="alone",
+    )
+    expected, second, alone = done_by(config, tmp_path / "one", monkeypatch)
+
+    def kill_at_the_fourth(ray, number):
+        if number == 4:
+            ray.started[0].kill()
+
+    ray = ProcessRay(kill_at_the_fourth)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setattr(engines, "find_spec", lambda name: ray)
+    try:
+        result, looked, spread = done_by(
+            config, tmp_path / "many", monkeypatch, engine="ray", ray_workers=2
+        )
+    finally:
+        ray.end()
+    assert len(ray.started) >= 3, "a worker took the place of the one that was killed"
+    assert [row["rank"] for row in result.queries] == [row["rank"] for row in expected.queries]
+    assert [row["scores"] for row in result.queries] == [row["scores"] for row in expected.queries]
+    assert [row["rank"] for row in looked.queries] == [row["rank"] for row in second.queries]
+    for one, other in zip(looked.queries, second.queries, strict=True):
+        assert one["scores"] == pytest.approx(other["scores"], abs=1e-4)
+    assert looked.reranking["pairs_per_query"] == second.reranking["pairs_per_query"] == 3
+    assert spread.keys() == alone.keys() and len(spread) > 60
+    for id_, description in spread.items():
+        assert description.text == alone[id_].text
+        np.testing.assert_array_equal(description.token_ids, alone[id_].token_ids)
+        np.testing.assert_array_equal(description.states, alone[id_].states)
+    faults("a worker's process is killed in the middle of a run", 1, 1)

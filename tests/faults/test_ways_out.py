@@ -12,7 +12,7 @@ from covrr_utils.experiments.run import Run
 from covrr_utils.video.clips import ClipError
 
 
-def test_links_do_not_lead_out_of_the_video_folder(small_benchmark, runs, tmp_path):
+def test_links_do_not_lead_out_of_the_video_folder(small_benchmark, filled_runs, tmp_path):
     run = Run(
         RunConfig(benchmark=str(small_benchmark), backbone="mini-3m", batch_size=8, device="cpu")
     )

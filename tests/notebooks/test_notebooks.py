@@ -47,11 +47,11 @@ def test_the_pooling_lesson_and_the_package_agree_on_the_formula():
     assert np.abs(names["v"] - pool(query)).max() < 1e-6
 
 
-def test_papermill_reruns_a_notebook_with_other_parameters(small_benchmark, runs):
+def test_papermill_reruns_a_notebook_with_other_parameters(small_benchmark, filled_runs):
     output = execute(
         "04_retrieval",
         {"BENCHMARK": str(small_benchmark), "STRATEGIES": ["two_stage"], "LIMIT": 5},
-        runs / "rerun",
+        filled_runs / "rerun",
     )
     assert output.error is None
     text = output.path.read_text()
@@ -60,7 +60,7 @@ def test_papermill_reruns_a_notebook_with_other_parameters(small_benchmark, runs
         and "ranks by hand and by the package differ in 0 triplets" in text
     )
     (result,) = [
-        json.loads(path.read_text()) for path in runs.glob("small-*/mini-3m/results/*.json")
+        json.loads(path.read_text()) for path in filled_runs.glob("small-*/mini-3m/results/*.json")
     ]
     assert (result["triplets"], result["strategy"]) == (5, "two_stage")
 
