@@ -32,27 +32,27 @@ class Answers:
         return out
 
 
-def last_place(kept: list[torch.Tensor]) -> Callable[..., None]:
-    """A hook that keeps what a block makes of the last place, in the thread that asks for it."""
-    return _in_this_thread(lambda out: kept.append(out[:, -1].contiguous()))
-
-
-def all_places(kept: list[torch.Tensor]) -> Callable[..., None]:
-    """A hook that keeps all that a block makes, in the thread that asks for it."""
-    return _in_this_thread(kept.append)
-
-
-def _in_this_thread(keep: Callable[[torch.Tensor], None]) -> Callable[..., None]:
-    """A hook that keeps something of what a block makes: the same block serves other threads
-    too.
+class Listener:
+    """A hook that keeps something of what a block makes, in the thread that asks for it: the same
+    block serves other threads too.
     """
-    here = get_ident()
 
-    def hook(module: torch.nn.Module, args: object, out: torch.Tensor) -> None:
-        if get_ident() == here:
-            keep(out)
+    def __init__(self, keep: Callable[[torch.Tensor], None]):
+        self.keep, self.thread = keep, get_ident()
 
-    return hook
+    def __call__(self, module: torch.nn.Module, args: object, out: torch.Tensor) -> None:
+        if get_ident() == self.thread:
+            self.keep(out)
+
+
+def last_place(kept: list[torch.Tensor]) -> Listener:
+    """A hook that keeps what a block makes of the last place."""
+    return Listener(lambda out: kept.append(out[:, -1].contiguous()))
+
+
+def all_places(kept: list[torch.Tensor]) -> Listener:
+    """A hook that keeps all that a block makes."""
+    return Listener(kept.append)
 
 
 def next_tokens(

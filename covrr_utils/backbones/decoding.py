@@ -31,6 +31,7 @@ from covrr_utils.backbones.constraint import Compiled, GrammarProcessor, compile
 from covrr_utils.backbones.description import Description, NotFinite
 from covrr_utils.backbones.generation import Generation, Prompt
 from covrr_utils.backbones.prefix import RESERVE, Growing, Opened, Prefixes
+from covrr_utils.backbones.step import Step, is_plain
 
 if TYPE_CHECKING:
     from covrr_utils.backbones.backbone import Backbone
@@ -145,17 +146,24 @@ class TextGenerator:
         position = opened.next_position[:, None] + (mask.cumsum(1) - 1).clamp(min=0)
         seen = torch.cat([opened.mask, mask], 1)
         padded = not bool(seen.all())
+        layers = list(decoder.layers)
+        kept_of = {layers.index(block): kept for block, kept in zip(blocks, answers.layers)}
+        step = Step(decoder, kept_of) if is_plain(decoder) else None
         with ExitStack() as hooks:
             for block, kept in zip(blocks, answers.layers):
                 hooks.callback(block.register_forward_hook(last_place(kept)).remove)
             while True:
-                state = decoder(
-                    input_ids=ids,
-                    attention_mask=seen if padded else None,
-                    position_ids=position.expand(3, *position.shape),
-                    use_cache=True,
-                    **{self.prefixes.argument: cache},
-                ).last_hidden_state[:, -1]
+                if step is None or ids.shape[1] > 1 or not written.shape[1]:
+                    state = decoder(
+                        input_ids=ids,
+                        attention_mask=seen if padded else None,
+                        position_ids=position.expand(3, *position.shape),
+                        use_cache=True,
+                        **{self.prefixes.argument: cache},
+                    ).last_hidden_state[:, -1]
+                else:
+                    shown = seen[:, None, None].bool() if padded else None
+                    state = step(ids, shown, position, cache)
                 scores = head(state).float().to(device)
                 chosen = next_tokens(
                     processors(cast(torch.LongTensor, written), scores), chance, rows, batch

@@ -24,7 +24,7 @@ from covrr_utils.video.riff import broken_at
 from covrr_utils.video.timeline import Timeline, timeline
 
 if TYPE_CHECKING:
-    from av import Packet, VideoFrame, VideoStream
+    from av import VideoFrame, VideoStream
     from av.container import InputContainer
 
 # containers of one video each; playlists and image lists, which name other files, are not among
@@ -137,13 +137,18 @@ def _read(
     import av
 
     packets: list[Entry] = []
-    end, tried, kind = 0.0, False, Kind.of(stream)
+    ends: dict[int, int] = {}  # by the number of a stream, in its ticks
+    tried, kind = False, Kind.of(stream)
     first: VideoFrame | None = None
     try:
         for packet in container.demux():
             if packet.size == 0 and packet.dts is None:
                 continue  # the end of a stream
-            end = max(end, _end(packet))
+            stamp = packet.pts if packet.pts is not None else packet.dts
+            if stamp is not None:
+                ends[packet.stream_index] = max(
+                    ends.get(packet.stream_index, 0), stamp + (packet.duration or 0)
+                )
             if packet.stream_index != stream.index:
                 continue
             packets.append(Entry.of(packet, kind))
@@ -161,7 +166,12 @@ def _read(
             f"{shown}: the container cannot be read to its end ({reason(error)}); download it"
             " again",
         ) from error
-    return packets, end, first
+    ticks = {number: container.streams[number].time_base for number in ends}
+    return (
+        packets,
+        max((float(end * (ticks[n] or 0)) for n, end in ends.items()), default=0.0),
+        first,
+    )
 
 
 def _expected(
@@ -216,14 +226,6 @@ def _check_whole(
         complaints and (not regular or promised is None)
     ):
         raise ClipError("damaged", f"{shown}: a part of it is damaged{heard}; download it again")
-
-
-def _end(packet: Packet) -> float:
-    """The second at which a packet ends."""
-    stamp = packet.pts if packet.pts is not None else packet.dts
-    if stamp is None or packet.time_base is None:
-        return 0.0
-    return float((stamp + (packet.duration or 0)) * packet.time_base)
 
 
 def _size(stream: VideoStream, first: VideoFrame | None) -> tuple[tuple[int, int], bool]:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from covrr_utils import paths
-from covrr_utils.backbones import decoding, prefix, sight
+from covrr_utils.backbones import decoding, prefix, sight, step
 from covrr_utils.backbones.backbone import Backbone
 from covrr_utils.backbones.generation import Generation, Prompt
 from covrr_utils.backbones.registry import list_backbones
@@ -113,6 +113,43 @@ def test_the_loop_gives_what_generate_gives(pair, asked, generation):
     equal(ours.describe(asked, generation), plain.describe(theirs, asked, generation))
 
 
+def test_every_blocks_state_of_a_token_is_kept(pair, asked):
+    """Those of the first token, which transformers computes, and those of the others."""
+    ours, _ = pair
+    layers = (0.5, 1.0)
+    depth = len(ours.model.model.language_model.layers)
+    for one in ours.describe(asked, SHORT, layers=layers):
+        assert one.layers.shape[:2] == (len(layers), len(one.tokens))
+        assert not np.allclose(one.layers[0], one.layers[1])
+        last = torch.from_numpy(one.layers[layers.index(1.0)])
+        normed = ours.model.model.language_model.norm(last).detach().numpy()
+        assert np.allclose(normed, one.states, rtol=0, atol=1e-5), depth
+
+
+def test_what_the_quick_step_does_not_know_is_left_to_transformers(pair, asked, folder):
+    decoder = pair[0].model.model.language_model
+    expected = pair[0].describe(asked, SHORT)
+    assert step.is_plain(decoder)
+    assert not step.is_plain(pair[1].model.model.visual)
+
+    calls = []
+    listening = decoder.layers[0].mlp.register_forward_hook(lambda *args: calls.append(args))
+    assert not step.is_plain(decoder)
+    equal(pair[0].describe(asked, SHORT), expected)
+    listening.remove()
+    assert len(calls) >= max(len(each.tokens) for each in expected), "it hears every token"
+
+    class Adapted(torch.nn.Linear):
+        def forward(self, values):
+            return 2 * super().forward(values)
+
+    adapted = Backbone.load(folder, device="cpu", batch_size=6)
+    changed = adapted.model.model.language_model
+    changed.layers[0].mlp.down_proj.__class__ = Adapted
+    assert not step.is_plain(changed)
+    assert not np.allclose(adapted.describe(asked, SHORT)[0].states[-1], expected[0].states[-1])
+
+
 def test_a_memory_that_is_too_small_grows(pair, asked, monkeypatch):
     ours, theirs = pair
     monkeypatch.setattr(prefix, "RESERVE", 3)
@@ -156,6 +193,24 @@ def test_a_clip_is_seen_once_for_all_that_is_asked_about_it(
     assert (seen.computed, seen.sights.encoded) == (6, 6)
     if failing:
         assert sum(query.retried for query in queries) == 3
+
+
+def test_clips_go_through_the_vision_tower_in_passes_of_a_bounded_size(varied, monkeypatch):
+    befores = [prompts.describe()] * len(varied)
+    together, apart = (
+        Backbone.load("mini-3m", device="cpu").generator.prefixes.sights for _ in range(2)
+    )
+    monkeypatch.setattr(sight, "PIXELS", sum(clip.frames[..., 0].size for clip in varied))
+    assert together._passes(varied, range(len(varied))) == [list(range(len(varied)))]
+    with torch.inference_mode():
+        expected = together.of(varied, befores)
+        monkeypatch.setattr(sight, "PIXELS", 2 * varied[0].frames[..., 0].size)
+        passes = apart._passes(varied, range(len(varied)))
+        assert 2 < len(passes) and sum(passes, []) == list(range(len(varied)))
+        for one, other in zip(apart.of(varied, befores), expected):
+            assert one.ids == other.ids and torch.equal(one.grid, other.grid)
+            assert torch.allclose(one.features, other.features, rtol=0, atol=1e-5)
+    assert apart.encoded == len(varied) and not apart._passes(varied, [])
 
 
 def test_a_reference_that_is_a_gallery_video_is_encoded_once(varied, triplets):
@@ -224,6 +279,7 @@ def test_a_device_map_changes_nothing(pair, folder, asked):
 
 def test_eager_attention_gives_the_same(pair, folder, asked):
     eager = Backbone.load(folder, device="cpu", batch_size=6, attention="eager")
+    assert not step.is_plain(eager.model.model.language_model)
     equal(eager.describe(asked, SHORT), pair[0].describe(asked, SHORT))
 
 
@@ -251,5 +307,5 @@ def test_mixtures_of_experts_too(untied_folder, asked, tmp_path):
         folder
     )
     ours, theirs = Backbone.load(folder, device="cpu", batch_size=6), plain.load(folder, 6)
-    assert "Moe" in ours.info()["class"]
+    assert "Moe" in ours.info()["class"] and not step.is_plain(ours.model.model.language_model)
     equal(ours.describe(asked, SHORT), plain.describe(theirs, asked, SHORT))
