@@ -28,6 +28,7 @@ extensions = [
     "alternatives",
     "folding",
     "navigation",
+    "longcells",
 ]
 
 root_doc = "docs/index"

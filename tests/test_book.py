@@ -43,6 +43,14 @@ def test_links_and_pictures_of_the_book_work_from_disk(book):
         assert not re.search(r'<(?:script|link|img)[^>]*(?:src|href)="https?://', html), page.name
 
 
+def test_cells_of_tables_that_hold_sentences_are_wrapped_and_names_are_not(book):
+    page = (book / "notebooks" / "02_reasoning_traces.html").read_text()
+    cells = re.findall(r'<td [^>]*class="([^"]*)"[^>]*>([^<]*)</td>', page)
+    long = {unescape(text).strip() for classes, text in cells if classes.startswith("long ")}
+    assert {"self consistency", "yellow mug"} <= {text.strip() for _, text in cells} - long
+    assert long and min(map(len, long)) > 24
+
+
 def test_formulas_are_typeset_without_a_network(book):
     assert (book / "_static" / "mathjax" / "tex-chtml.js").exists()
     for page in book.rglob("*.html"):

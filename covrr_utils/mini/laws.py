@@ -20,7 +20,11 @@ from covrr_utils.plotting.style import HIT, REFERENCE
 
 DRAWS = 300  # shots among which a cause's example is chosen
 
-ACROSS, DOWN, SIDE = 6.2, 1.2, 1.05  # inches: a law's width and height, a frame's side
+ACROSS, DOWN, SIDE = 5.9, 1.35, 1.15  # inches: a law's width and height, a frame's side
+
+HEAD, BODY = 11.5, 10.5  # points: a law's sentence, and what follows from it
+
+WHOLE = "\u00a0"  # a space at which no line ends
 
 Change = tuple[str, str, str]  # attribute, value before, value after
 
@@ -103,15 +107,17 @@ def _frame(
 
 def _words(figure: plt.Figure, example: Law, left: float, top: float) -> None:
     across, down = figure.get_size_inches()
-    width = columns(ACROSS - 2 * SIDE - 0.3, 8.5)
-    lines = [wrapped(f"“{example.wording}”", columns(ACROSS - 2 * SIDE - 0.3, 9.5), 1)]
-    for head, changes in (
+    inches = ACROSS - 2 * SIDE - 0.35
+    head = wrapped(f"“{example.wording}”", columns(inches, HEAD), 1)
+    lines = []
+    for kind, changes in (
         ("says", example.said),
         ("brings", example.unsaid),
         ("and then", example.then),
     ):
         if changes:
-            text = ", ".join(f"{before} → {after}" for _, before, after in changes)
-            lines.append(wrapped(f"{head}: {text}", width, 2))
-    figure.text(left / across, top / down, lines[0], fontsize=9.5, weight="bold", va="top")
-    figure.text(left / across, (top - 0.22) / down, "\n".join(lines[1:]), fontsize=8.5, va="top")
+            pairs = (f"{before} → {after}" for _, before, after in changes)
+            text = ", ".join(pair.replace(" ", WHOLE) for pair in pairs)
+            lines.append(wrapped(f"{kind}: {text}", columns(inches, BODY), 2).replace(WHOLE, " "))
+    figure.text(left / across, top / down, head, fontsize=HEAD, weight="bold", va="top")
+    figure.text(left / across, (top - 0.24) / down, "\n".join(lines), fontsize=BODY, va="top")

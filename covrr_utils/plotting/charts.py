@@ -5,6 +5,7 @@ published always in a panel of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -176,18 +177,22 @@ def by_tag(table: pd.DataFrame, title: str, k: int = 1) -> plt.Figure:
 
 
 def gain_and_cost(
-    table: pd.DataFrame, title: str, cost: str = "tokens", label: str = "tokens written per query"
+    table: pd.DataFrame,
+    title: str,
+    cost: str = "tokens",
+    label: str = "tokens written per query",
+    scale: Literal["linear", "log"] = "linear",
 ) -> plt.Figure:
     """Recall at 1 with interval over what a query costs: columns name, recall, low, high, and the
-    one that ``cost`` names. Every point stands where it was measured; names beside points are moved
-    apart.
+    one that ``cost`` names, on an axis of this ``scale``. Every point stands where it was measured;
+    names beside points are moved apart. The axis of recall begins a step below the lowest interval.
     """
     if table.empty:
         return empty_figure(title, NOTHING)
     measured = table.dropna(subset=["recall", cost]).reset_index(drop=True)
     if measured.empty:
         return empty_figure(title, f"There is nothing to draw: no {cost} were counted.")
-    figure, axis = plt.subplots(figsize=(7.2, 3.8), layout="constrained")
+    figure, axis = plt.subplots(figsize=(8.4, 4.4), layout="constrained")
     lengths = errors(measured, "recall", "low", "high")
     for number, row in measured.iterrows():
         axis.errorbar(
@@ -200,14 +205,21 @@ def gain_and_cost(
             capsize=3,
             lw=1.2,
         )
+    most = max(measured[cost].max(), 1)
     axis.set(
         xlabel=label,
         ylabel="R@1, % (95 % interval)",
-        ylim=(0, None),
-        xlim=(0, 1.35 * max(measured[cost].max(), 1)),
+        xscale=scale,
+        ylim=(max(0, 10 * (measured["low"].min() // 10 - 1)), None),
+        xlim=(0, 1.35 * most) if scale == "linear" else (measured[cost].min() / 3, 3 * most),
     )
-    headed(axis, title, 6.0)
-    label_points(figure, axis, measured[cost], measured["recall"], measured["name"])
+    if scale == "log":
+        ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200) if tick < 3 * most]
+        axis.set_xticks(ticks, [str(tick) for tick in ticks])
+        axis.minorticks_off()
+    headed(axis, title, 7.0)
+    spans = (measured["recall"] - lengths[0], measured["recall"] + lengths[1])
+    label_points(figure, axis, measured[cost], measured["recall"], measured["name"], spans)
     return plain_text(figure)
 
 

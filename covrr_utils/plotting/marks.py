@@ -4,7 +4,7 @@ stand beside their points.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -13,12 +13,16 @@ from matplotlib.legend import Legend
 from numpy.typing import ArrayLike
 
 from covrr_utils.frames import pd
-from covrr_utils.plotting.lettering import columns, names, plain_text, wrapped
+from covrr_utils.plotting.lettering import EM, columns, names, plain_text, wrapped
 from covrr_utils.plotting.style import colour_of
 
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 
-LABEL_WIDTH, LABEL_HEIGHT = 105, 11  # points: room for a name beside a point
+LABEL_SIZE, LABEL_HEIGHT, GAP = 9, 12, 8  # points: letters, a line, from a point to its name
+
+ROUND = 5  # points that a marker reaches to each side
+
+Box = tuple[float, float, float, float]  # points: left, bottom, right, top
 
 NOTHING = "There is nothing to draw: the table has no rows."
 
@@ -91,25 +95,65 @@ def headed(axis: plt.Axes, title: str, inches: float) -> None:
 
 
 def label_points(
-    figure: plt.Figure, axis: plt.Axes, x: Sequence[float], y: Sequence[float], texts: Sequence[str]
+    figure: plt.Figure,
+    axis: plt.Axes,
+    x: Sequence[float],
+    y: Sequence[float],
+    texts: Sequence[str],
+    spans: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> None:
-    """A name beside every point; names of neighbouring points are moved apart, points never are."""
-    shown = names(texts, 22)
+    """A name beside every point, where it covers no point, no interval (``spans``: their lower and
+    upper ends) and no other name: right of the point or left of it, else further up or down, with a
+    line to the point. Points are never moved.
+    """
+    shown = names(texts, 24)
+    low, high = (y, y) if spans is None else spans
     plain_text(figure).draw_without_rendering()  # so that the layout is known
-    places = axis.transData.transform(np.column_stack([x, y])) * 72 / figure.dpi
-    taken: list[tuple[float, float]] = []
-    for number in sorted(range(len(texts)), key=lambda i: -places[i][1]):
-        across, up = places[number]
-        near = [bottom for other, bottom in taken if abs(other - across) < LABEL_WIDTH]
-        height = min([up, *(bottom - LABEL_HEIGHT for bottom in near)])
-        taken.append((across, height))
+    places, bottoms, tops = (_in_points(figure, axis, x, heights) for heights in (y, low, high))
+    taken: list[Box] = [
+        (across - ROUND, min(bottom, up - ROUND), across + ROUND, max(top, up + ROUND))
+        for (across, up), (_, bottom), (_, top) in zip(places, bottoms, tops)
+    ]
+    left, bottom, right, top = axis.get_window_extent().extents * 72 / figure.dpi
+    for number in sorted(range(len(texts)), key=lambda i: (-places[i][1], places[i][0])):
+        width = EM * LABEL_SIZE * len(shown[number])
+        free = [
+            (side, rise, box)
+            for side, rise, box in _beside(*places[number], width)
+            if left < box[0] and box[2] < right and bottom < box[1] and box[3] < top
+        ] or list(_beside(*places[number], width))[:1]
+        side, rise, box = min(
+            free, key=lambda place: sum(_meet(place[2], other) for other in taken)
+        )
+        taken.append(box)
         axis.annotate(
             shown[number],
             (x[number], y[number]),
-            xytext=(10, height - up),
+            xytext=(side * GAP, rise),
             textcoords="offset points",
+            ha="left" if side > 0 else "right",
             va="center",
-            fontsize=8,
-            color="0.25",
-            arrowprops={"arrowstyle": "-", "color": "0.7", "lw": 0.6, "shrinkB": 4},
+            fontsize=LABEL_SIZE,
+            color="0.2",
+            arrowprops={"arrowstyle": "-", "color": "0.6", "lw": 0.7} if rise else None,
         )
+
+
+def _in_points(
+    figure: plt.Figure, axis: plt.Axes, x: Sequence[float], y: Sequence[float]
+) -> np.ndarray:
+    return axis.transData.transform(np.column_stack([x, y])) * 72 / figure.dpi
+
+
+def _beside(across: float, up: float, width: float) -> Iterator[tuple[int, float, Box]]:
+    """Places for a name, the nearest first: side of the point, height above it, and box."""
+    for step in range(8):
+        for rise in {step * LABEL_HEIGHT, -step * LABEL_HEIGHT}:
+            for side in (1, -1):
+                near, far = sorted((across + side * GAP, across + side * (GAP + width)))
+                half = LABEL_HEIGHT / 2
+                yield side, rise, (near, up + rise - half, far, up + rise + half)
+
+
+def _meet(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

@@ -37,6 +37,7 @@ def test_a_law_that_is_changed_changes_the_page(monkeypatch):
     assert kick.after.light == "night"
     figure = laws_figure()
     texts = [text.get_text() for text in figure.texts]
+    assert not any("…" in text for text in texts), "every law is read to its end"
     assert len(texts) == 2 * len(CAUSES) and len(figure.axes) == 2 * len(CAUSES)
     monkeypatch.setitem(CAUSES, "kick", ({"action": "rests"}, {}, {}))
     with pytest.raises(ValueError, match="'kick' changes none of 300 shots"):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
+import quantities
 from nbformat import NotebookNode
 
 from covrr_utils import paths
@@ -128,26 +129,13 @@ def links(chapter: Path) -> Iterator[str]:
             yield f"{target}: no such heading"
 
 
-def numbers(chapter: Path) -> Iterator[str]:
-    """Numbers with two digits or more after the point that stand in the prose, and that no output
-    of any chapter shows: they were typed by hand.
-    """
-    shown = {number for path in chapters() for number in _decimals(_printed(path))}
-    plain = re.sub(r"```.*?```|`[^`]*`|\$[^$]+\$|\]\([^)]*\)", " ", _prose(chapter), flags=re.S)
-    for number in _decimals(plain.partition("\n## References")[0]):
-        digits = len(number.partition(".")[2])
-        longer = (other for other in shown if len(other.partition(".")[2]) > digits)
-        if number not in shown and not any(f"{float(x):.{digits}f}" == number for x in longer):
-            yield f"no output of any chapter shows {number}"
-
-
 KINDS = {
     "sentences": sentences,
     "alternatives": alternatives,
     "formulas": formulas,
     "exercises": exercises,
     "links": links,
-    "numbers": numbers,
+    "numbers": quantities.unheld,
 }
 
 
@@ -175,16 +163,6 @@ def _shows(cell: NotebookNode) -> bool:
     return any(kind.startswith(("image/", "text/html")) for kind in kinds)
 
 
-def _decimals(text: str) -> list[str]:
-    return re.findall(r"(?<![\d.])\d+\.\d{2,}(?![\d.]*\d\.)", text)
-
-
-def _printed(path: Path) -> str:
-    """What the code of a chapter prints and shows as text."""
-    outputs = [o for cell in nbformat.read(path, 4).cells for o in cell.get("outputs", [])]
-    return "\n".join(o.get("text") or o.get("data", {}).get("text/plain", "") for o in outputs)
-
-
 def _prose(path: Path) -> str:
     cells = nbformat.read(path, 4).cells
     return "\n".join(f"\n{cell.source}" for cell in cells if cell.cell_type == "markdown")
@@ -201,7 +179,8 @@ def _anchors(path: Path) -> set[str]:
 
 
 if __name__ == "__main__":
-    for path in chapters():
-        for kind, find in KINDS.items():
+    for path in (*chapters(), *map(solutions_of, chapters())):
+        kinds = KINDS if path in chapters() else {"numbers": quantities.unheld}
+        for kind, find in kinds.items():
             for finding in find(path):
                 print(f"{path.stem}: {kind}: {finding}")

@@ -1,12 +1,14 @@
 """Figures of next to nothing, of what cannot be read, and of colours that mean something."""
 
 import io
+import itertools
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from drawers import CHARTS, YELLOW, clip, clip_of, measured, row, trace, triplet
+from matplotlib.text import Text
 from PIL import Image
 
 from covrr_utils.plotting import charts, judging_charts, paper_figures, pictures, style, training
@@ -93,8 +95,23 @@ def test_every_point_of_gain_and_cost_stands_where_it_was_measured():
     (axis,) = charts.gain_and_cost(table, "t").axes
     points = [line.get_xydata()[0].tolist() for line in axis.lines if line.get_marker() in "osD"]
     assert points == table[["tokens", "recall"]].to_numpy().tolist()
-    heights = sorted(text.xyann[1] - -text.xy[1] for text in axis.texts)
-    assert len(heights) == 3 and np.diff(heights).min() > 5, "their names are moved apart"
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_no_name_covers_a_point_or_another_name(scale):
+    """Points as near as those of chapters 05 and 12, the last one at the edge."""
+    cost, recall = [2, 2, 2, 3, 3, 7, 22, 22, 23, 52], [80, 81, 56, 81, 85, 89, 92, 95, 96, 97]
+    table = measured("a long name", 10).assign(recall=recall, tokens=cost)
+    table = table.assign(low=table["recall"] - 4, high=table["recall"] + 2)
+    figure = charts.gain_and_cost(table, "t", scale=scale)
+    (axis,) = figure.axes
+    figure.draw_without_rendering()
+    boxes = [Text.get_window_extent(text) for text in axis.texts]  # without the lines to points
+    assert len(boxes) == 10
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    points = axis.transData.transform(np.column_stack([cost, recall]))
+    assert not any(box.contains(*point) for box in boxes for point in points)
+    assert all(axis.get_window_extent().contains(*box.p0) for box in boxes)
 
 
 def test_frames_of_clips_keep_their_colours(figures):

@@ -173,6 +173,9 @@ def test_a_plane_says_how_much_of_the_variance_it_shows():
     shown = words(figure)
     assert "10.1 % of the variance" in shown and "second, 7.0 %" in shown and "others" in shown
     assert "its target" not in shown
+    ringed = plane.vectors_in_a_plane(gallery, groups, query, None, (0.1, 0.1), "a", [4, 0])
+    rings = ringed.axes[0].collections[2].get_offsets()
+    assert "the query's 2 nearest" in words(ringed) and (rings == gallery[[4, 0]]).all()
     single = plane.vectors_in_a_plane(gallery[:1], ["mug"], query, None, (1.0, 0.0), "a")
     assert "There is nothing" in words(single) or not single.axes[0].collections
 
