@@ -111,17 +111,20 @@ def label_points(
     plain_text(figure).draw_without_rendering()  # so that the layout is known
     places, bottoms, tops = (_in_points(figure, axis, x, heights) for heights in (y, low, high))
     taken: list[Box] = [
-        (across - ROUND, min(bottom, up - ROUND), across + ROUND, max(top, up + ROUND))
-        for (across, up), (_, bottom), (_, top) in zip(places, bottoms, tops)
+        (across - ROUND, min(least, up - ROUND), across + ROUND, max(most, up + ROUND))
+        for (across, up), (_, least), (_, most) in zip(places, bottoms, tops)
     ]
-    left, bottom, right, top = axis.get_window_extent().extents * 72 / figure.dpi
+    frame = axis.get_window_extent()
+    left, right = (72 * edge / figure.dpi for edge in (frame.x0, frame.x1))
+    bottom, top = (72 * edge / figure.dpi for edge in (frame.y0, frame.y1))
     for number in sorted(range(len(texts)), key=lambda i: (-places[i][1], places[i][0])):
-        width = EM * LABEL_SIZE * len(shown[number])
+        across, up = places[number]
+        around = list(_beside(across, up, EM * LABEL_SIZE * len(shown[number])))
         free = [
             (side, rise, box)
-            for side, rise, box in _beside(*places[number], width)
+            for side, rise, box in around
             if left < box[0] and box[2] < right and bottom < box[1] and box[3] < top
-        ] or list(_beside(*places[number], width))[:1]
+        ] or around[:1]
         side, rise, box = min(
             free, key=lambda place: sum(_meet(place[2], other) for other in taken)
         )
@@ -148,7 +151,7 @@ def _in_points(
 def _beside(across: float, up: float, width: float) -> Iterator[tuple[int, float, Box]]:
     """Places for a name, the nearest first: side of the point, height above it, and box."""
     for step in range(8):
-        for rise in {step * LABEL_HEIGHT, -step * LABEL_HEIGHT}:
+        for rise in dict.fromkeys((step * LABEL_HEIGHT, -step * LABEL_HEIGHT)):
             for side in (1, -1):
                 near, far = sorted((across + side * GAP, across + side * (GAP + width)))
                 half = LABEL_HEIGHT / 2

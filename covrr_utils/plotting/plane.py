@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -46,7 +47,13 @@ def vectors_in_a_plane(
         shown.append(name or "others")
     if len(nearest):
         ringed = gallery[list(nearest)]
-        ring = {"s": 110, "facecolor": "none", "edgecolor": "black", "linewidths": 1.3, "zorder": 2}
+        ring: dict[str, Any] = {
+            "s": 110,
+            "facecolor": "none",
+            "edgecolor": "black",
+            "linewidths": 1.3,
+            "zorder": 2,
+        }
         handles.append(axis.scatter(ringed[:, 0], ringed[:, 1], **ring))
         shown.append(f"the query's {len(ringed)} nearest in all dimensions")
     for point, colour, marker, name in (
@@ -55,7 +62,13 @@ def vectors_in_a_plane(
     ):
         if point is not None:
             size = 340 if marker == "*" else 130
-            look = {"s": size, "color": colour, "marker": marker, "edgecolor": "black", "zorder": 3}
+            look: dict[str, Any] = {
+                "s": size,
+                "color": colour,
+                "marker": marker,
+                "edgecolor": "black",
+                "zorder": 3,
+            }
             handles.append(axis.scatter(point[0], point[1], **look))
             shown.append(name)
     axis.set(
