@@ -35,7 +35,8 @@ from covrr_utils.traces.reading import parse_trace
 from covrr_utils.traces.trace import ReasoningTrace
 from covrr_utils.video.decoder import read_clip
 
-EIGHTH = 8
+# how many of the traces chapter 08 has judged: the answers that are kept serve it as well
+WRITTEN, SPOILED = 120, 24
 
 GOLD = parse_trace(
     "states: red egg; raw -> fried\nactions: rolls -> rests\nscene: kitchen; day\ncamera:"
@@ -137,14 +138,17 @@ def test_the_cards_tables_are_made_of_its_judgements():
 
 
 def test_the_cards_judgements_are_what_a_run_measures():
-    """Every eighth judgement of each kind is asked for again; all it is asked about is that of a
+    """The first judgements of each kind are asked for again; all it is asked about is that of a
     whole run.
     """
     said = pd.read_csv(paths.judges_dir() / NAME / "opinions.csv", dtype={"triplet": str})
     said = said[said["backbone"] == "mini-3m"].drop(columns="backbone")
     run = filling_run()
     cases = chosen_cases(run)
-    asked = {kind: traces[::EIGHTH] for kind, traces in cases.items()}
+    asked = {
+        kind: traces[: WRITTEN if kind == "as written" else SPOILED]
+        for kind, traces in cases.items()
+    }
     again = opinion_rows(run, Backbone.load(NAME, device="cpu"), asked)
     assert {kind: len(traces) for kind, traces in cases.items()} == {
         "as written": 400,
@@ -201,8 +205,10 @@ def test_the_judge_is_no_backbone():
 
 
 @pytest.fixture(scope="module")
-def asked(tmp_path_factory):
-    """Sabotage of the first gold traces of the benchmark, and the judge's verdicts on each kind."""
+def asked():
+    """Sabotage of the first gold traces of the benchmark, and the judge's verdicts on each kind.
+    Most of these traces are what the backbone wrote, too, and are judged once.
+    """
     benchmark, shots = load_benchmark("mini"), shots_of("test")
     cases = [
         Case(
@@ -214,13 +220,11 @@ def asked(tmp_path_factory):
             after=shots[t.target].description(),
             reference=t.reference,
         )
-        for t in benchmark.triplets[:24]
+        for t in benchmark.triplets[:SPOILED]
     ]
     model = Backbone.load(NAME, device="cpu")
     judge = backbone_judge(
-        model,
-        lambda video: read_clip(benchmark.video_path(video), model.sampling, video),
-        folder=tmp_path_factory.mktemp("kept"),
+        model, lambda video: read_clip(benchmark.video_path(video), model.sampling, video)
     )
     return {
         kind: list(zip(traces, judged(judge, traces))) for kind, traces in sabotaged(cases).items()
