@@ -29,6 +29,8 @@ HEIGHT, WIDTH = 128, 256  # pixels that a frame has at most; smaller frames are 
 
 QUALITY = 70  # of WebP, in 0..100
 
+METHOD = 2  # of WebP, 0 to 6: in less than half the time of the usual 4, and 6 % larger
+
 SHORTEST, LONGEST = 1.0, 6.0  # seconds that a film takes: those of its video within these bounds
 
 
@@ -86,7 +88,7 @@ def film(decoded: Decoded, style: str) -> Film:
     """The film of decoded frames (T, H, W, 3)."""
     frames = [shrunk(frame) for frame in decoded.frames]
     strip, encoded = Image.fromarray(np.concatenate(frames, axis=1)), io.BytesIO()
-    strip.save(encoded, "WEBP", quality=QUALITY)
+    strip.save(encoded, "WEBP", quality=QUALITY, method=METHOD)
     height, width = frames[0].shape[:2]
     return Film(
         style,
