@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers.image_utils import SizeDict
 
 from covrr_utils.backbones import sizes
 from covrr_utils.backbones.backbone import Backbone
@@ -38,6 +39,8 @@ CUT = {
 
 SIZES = (*CUT, "2B", "4B", "8B")
 
+LIMITS = {"shortest_edge": 4096, "longest_edge": 25_165_824}  # pixels of a video, as published
+
 
 def random_backbone(
     size: str, device: str = "cpu", dtype: torch.dtype = torch.float32, batch_size: int = 32
@@ -48,6 +51,7 @@ def random_backbone(
     text, vision = CUT.get(size, ({}, {}))
     config = sizes.config_of(f"Qwen3-VL-{'2B' if size in CUT else size}-Instruct")
     processor = AutoProcessor.from_pretrained(list_backbones()["mini-3m"])
+    processor.video_processor.size = SizeDict(**LIMITS)
     ids = processor.tokenizer.get_vocab()
     config.text_config.update(text)
     config.vision_config.update(vision)

@@ -4,13 +4,15 @@
 The same triplets are answered in one stage, in two, and with five sampled traces; with the prefix
 of a clip kept from one question to the next, and with everything forgotten before each question.
 Published dimensions have random weights, which never end a text: there every step writes
-``--tokens`` tokens.
+``--tokens`` tokens. Their clips are scaled to ``--frame`` (height, width), which decides how many
+visual tokens a prefix has: eight frames of 320 x 512 have 640.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from random_weights import SIZES, random_backbone
@@ -23,7 +25,9 @@ from covrr_utils.benchmarks.benchmark import load_benchmark
 from covrr_utils.reasoning.settings import Settings
 from covrr_utils.reasoning.strategies import Items, gold_trace, self_consistency, single_stage
 from covrr_utils.reasoning.strategies import two_stage as written_stages
+from covrr_utils.video.clips import Clip
 from covrr_utils.video.decoder import read_clip
+from covrr_utils.video.scaling import scaled
 
 
 class Forgetful:
@@ -62,6 +66,15 @@ def five_samples(backbone: Backbone, items: Items, settings: Settings) -> object
     return gold_trace(backbone, items, settings)
 
 
+WAYS = {"single_stage": single_stage, "two_stage": two_stages, "five samples": five_samples}
+
+
+def enlarged(clip: Clip, height: int, width: int) -> Clip:
+    """The clip as if it had been filmed at this size."""
+    metadata = replace(clip.metadata, height=height, width=width)
+    return replace(clip, frames=scaled(clip.frames, (height, width)), metadata=metadata)
+
+
 def backbone_of(backbone: Backbone | Forgetful) -> Backbone:
     """The backbone itself."""
     return backbone.backbone if isinstance(backbone, Forgetful) else backbone
@@ -78,24 +91,25 @@ def compare(options: argparse.Namespace, size: str) -> None:
         (triplet, read_clip(benchmark.video_path(triplet.reference), backbone.sampling))
         for triplet in benchmark.triplets
     ]
+    if known:
+        items = [(triplet, enlarged(clip, *options.frame)) for triplet, clip in items]
     ways: dict[str, Callable[[], object]] = {}
-    for name, ask in (
-        ("single_stage", single_stage),
-        ("two_stage", two_stages),
-        ("five samples", five_samples),
-    ):
+    for name in options.ways:
+        ask = WAYS[name]
         ways[name] = lambda ask=ask: fresh(backbone, ask, items, settings)
         ways[f"{name}, no prefix"] = lambda ask=ask: ask(Forgetful(backbone), items, settings)
     timed = in_turn(ways, options.rounds)
     print(table(timed, f"{size}, {len(items)} queries, {torch.get_num_threads()} threads"))
-    seconds = {name: way.processor for name, way in timed.items()}
     for one, other in (
         ("two_stage", "single_stage"),
         ("five samples", "two_stage"),
         ("two_stage, no prefix", "two_stage"),
         ("five samples, no prefix", "five samples"),
     ):
-        print(f"{one} / {other}, processor: {ratios(seconds[one], seconds[other])}")
+        if one in timed and other in timed:
+            wall = ratios(timed[one].wall, timed[other].wall)
+            processor = ratios(timed[one].processor, timed[other].processor)
+            print(f"{one} / {other}: wall {wall}, processor {processor}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -105,6 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--queries", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=16, help="a step, for random weights")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--frame", type=int, nargs=2, default=(320, 512), metavar="PIXELS")
     options = parser.parse_args(arguments)
     for size in options.sizes:
         compare(options, size)

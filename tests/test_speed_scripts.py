@@ -9,7 +9,7 @@ from covrr_utils import paths
 
 SCRIPTS = {
     "describe": "--clips 2 --rounds 1 --threads 1 --tokens 3 --dtypes float32",
-    "strategies": "--sizes tiny --queries 1 --rounds 1 --tokens 2",
+    "strategies": "--sizes tiny --queries 1 --rounds 1 --tokens 2 --frame 64 96",
     "growth": "--clips 1 2 --galleries 20 40 --width 8 --queries 3 --tokens 2 --rounds 1",
     "ranking": "--galleries 200 300 --width 16 --queries 5 --checked 3 --rounds 1",
     "startup": "--rounds 1 --ways python",
@@ -17,7 +17,7 @@ SCRIPTS = {
 }
 TABLES = {
     "describe": "2 of 2 texts equal",
-    "strategies": "two_stage / single_stage, processor:",
+    "strategies": "two_stage / single_stage: wall",
     "growth": "videos ranked for 3 queries",
     "ranking": "memory beside the map",
     "startup": "x python, wall",
