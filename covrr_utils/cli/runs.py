@@ -4,8 +4,9 @@ every backbone and benchmark.
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +27,11 @@ DEFAULT_NOTEBOOKS = (
     "03_pooling_embeddings",
     "04_retrieval",
 )
+
+
+ASKED_FOR = ("single_stage", "two_stage")  # strategies that chapters show, whatever is compared
+
+KERNEL_BYTES = 1.5e9  # of memory that a chapter takes beside its model
 
 
 class RerunOptions(Options):
@@ -69,9 +75,12 @@ def run(own: Options, request: Request) -> int:
     )
     current.gallery()
     results = [current.evaluate(strategy).summary() for strategy in config.strategies]
+    for strategy in ASKED_FOR:
+        current.queries(strategy)
     current.release()  # the notebooks load the model by themselves
     jobs = plan_jobs([config.backbone], [config.benchmark], DEFAULT_NOTEBOOKS, _parameters(request))
-    failed = report(execute(jobs))
+    workers = _at_once(len(jobs), info)
+    failed = report(execute(jobs, workers=workers, ordered=False))  # what they ask for is stored
     say(f"\n{results_table(results, terminal_width())}")
     figures = ", ".join(dict.fromkeys(paths.relative(job.figures) for job in jobs))
     say(
@@ -79,6 +88,19 @@ def run(own: Options, request: Request) -> int:
         f"\nFigures: {figures}"
     )
     return 1 if failed else 0
+
+
+def _at_once(notebooks: int, info: Mapping[str, object]) -> int:
+    """How many notebooks are executed at a time: as many as there are cores, and memory for the
+    model that each loads. Where that is a GPU's, one.
+    """
+    import psutil
+
+    if info["device"] != "cpu":
+        return 1
+    assert isinstance(info["memory_gb"], float)
+    room = psutil.virtual_memory().available // (KERNEL_BYTES + 1e9 * info["memory_gb"])
+    return max(1, min(notebooks, os.cpu_count() or 1, int(room)))
 
 
 def rerun(own: RerunOptions, request: Request) -> int:
@@ -116,16 +138,19 @@ def _parameters(request: Request) -> dict[str, object]:
 
 
 def report(executions: Generator[Execution, None, None]) -> int:
-    """One line per notebook as it ends; the number of those that failed."""
+    """One line per notebook as it ends, above the progress bar; the number of those that failed."""
+    from tqdm import tqdm
+
     failed = 0
     with closing(executions):  # whoever stops here leaves no process behind
         for execution in executions:
             state = "done before" if execution.reused else "executed   "
             if not execution.ok:
                 state, failed = "FAILED     ", failed + 1
-            say(f"{state} {paths.relative(execution.path)} ({execution.seconds:.0f} s)")
-            if execution.error:
-                say(f"  {execution.error}", error=True)
+            with tqdm.external_write_mode():
+                say(f"{state} {paths.relative(execution.path)} ({execution.seconds:.0f} s)")
+                if execution.error:
+                    say(f"  {execution.error}", error=True)
     return failed
 
 

@@ -5,24 +5,24 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from covrr_utils import paths
-from covrr_utils.experiments.forked_kernels import KERNEL, end_forked_kernels, provisioner
 from covrr_utils.experiments.identity import identity
 from covrr_utils.experiments.jobs import Execution, Job
+from covrr_utils.experiments.kernels import in_threads, kernels, stop_if_left
 from covrr_utils.experiments.records import WRITTEN, finished, record
 from covrr_utils.experiments.workbook import notebook_path
 from covrr_utils.files import Locked, locked, say
 
-T = TypeVar("T")
-
 KERNEL_NAME = "python3"  # as the notebooks are committed
+
+_one = threading.Lock()  # of the threads that import papermill
 
 
 def perform(
@@ -91,37 +91,55 @@ def execute(
     if threads is not None:
         variables["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(threads))
     begun = time.perf_counter()
-    with _this_python(forked) as kernel, _environment(**variables, **kernel):
-        error = _in_thread(lambda: _papermill(source, beside, parameters))
+    work = partial(_papermill, source, beside, parameters, variables, forked)
+    if threading.current_thread() is threading.main_thread():
+        with in_threads(1) as begin:
+            error = begin(work).result()
+    else:
+        error = work()
     os.replace(beside, target)
     return Execution(notebook, target, time.perf_counter() - begun, error)
 
 
-def _papermill(source: Path, target: Path, parameters: Mapping[str, object]) -> str | None:
-    """Execute ``source`` into ``target``; why it failed, None if it did not."""
-    with _without_iris():
+def _papermill(
+    source: Path,
+    target: Path,
+    parameters: Mapping[str, object],
+    variables: Mapping[str, str],
+    forked: bool,
+) -> str | None:
+    """Execute ``source`` into ``target``, in a kernel with these environment variables, which reads
+    neither settings nor history of the user's IPython; why it failed, None if it did not.
+
+    The folder of the kernel is given to nbclient: papermill itself would change that of the whole
+    process, where others may be executed at the same time.
+    """
+    with _one, _without_iris():
         import papermill
         from nbclient.exceptions import DeadKernelError
         from papermill.exceptions import PapermillExecutionError
 
-    try:
-        papermill.execute_notebook(
-            _to_the_letter(source),
-            _to_the_letter(target),
-            parameters=dict(parameters),
-            kernel_name=KERNEL_NAME,
-            cwd=str(paths.notebooks_dir()),
-            progress_bar=False,
-            # else kernels write across the bar that they listen on localhost
-            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
-        )
-    except PapermillExecutionError as failure:
-        return f"cell {failure.exec_count}: {failure.ename}: {failure.evalue}"
-    except DeadKernelError:
-        return (
-            "the kernel died: most often the memory was not enough; a smaller BATCH_SIZE or"
-            " fewer --workers take less"
-        )
+    with tempfile.TemporaryDirectory(prefix="covrr-", ignore_cleanup_errors=True) as ipython:
+        try:
+            papermill.execute_notebook(
+                _to_the_letter(source),
+                _to_the_letter(target),
+                parameters=dict(parameters),
+                kernel_name=KERNEL_NAME,
+                progress_bar=False,
+                kernel_manager_class=kernels({**variables, "IPYTHONDIR": ipython}, forked),
+                resources={"metadata": {"path": str(paths.notebooks_dir())}},
+                # else kernels write across the bar that they listen on localhost
+                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+            )
+        except PapermillExecutionError as failure:
+            return f"cell {failure.exec_count}: {failure.ename}: {failure.evalue}"
+        except DeadKernelError:
+            stop_if_left()
+            return (
+                "the kernel died: most often the memory was not enough; a smaller BATCH_SIZE or"
+                " fewer --workers take less"
+            )
     return None
 
 
@@ -144,69 +162,3 @@ def _without_iris() -> Iterator[None]:
 def _to_the_letter(path: Path) -> str:
     """A path as papermill takes it: braces are doubled, as it puts parameters into single ones."""
     return str(path).replace("{", "{{").replace("}", "}}")
-
-
-@contextmanager
-def _this_python(forked: bool) -> Iterator[dict[str, str]]:
-    """Environment variables with which the kernel ``python3`` is this very Python, whatever kernel
-    of that name the user has, ``forked`` or not, and reads neither settings nor history of the
-    user's IPython.
-    """
-    from ipykernel.kernelspec import write_kernel_spec
-
-    metadata = {"kernel_provisioner": {"provisioner_name": provisioner(forked)}}
-    with tempfile.TemporaryDirectory(prefix="covrr-kernel-", ignore_cleanup_errors=True) as folder:
-        write_kernel_spec(Path(folder, "kernels", KERNEL_NAME), overrides={"metadata": metadata})
-        before = os.environ.get("JUPYTER_PATH")
-        yield {
-            "JUPYTER_PATH": os.pathsep.join(filter(None, [folder, before])),
-            "IPYTHONDIR": str(Path(folder, "ipython")),
-        }
-
-
-def _in_thread(work: Callable[[], T]) -> T:
-    """Do ``work``, which starts a kernel, in a thread of its own, and end the kernel when this
-    thread is interrupted.
-
-    In the main thread the library nbclient takes Ctrl-C and SIGTERM for itself: it would end the
-    kernel, call that a failure, and the next notebook would begin.
-    """
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(work)
-        try:
-            return future.result()
-        finally:
-            while not future.done():  # interrupted, maybe before the kernel was there
-                end_kernels()
-                wait([future], timeout=0.2)
-
-
-def end_kernels() -> None:
-    """Kill the kernels that this process has started."""
-    import psutil
-
-    end_forked_kernels()
-    for child in psutil.Process().children():
-        try:
-            if KERNEL in child.cmdline():
-                child.kill()
-        except (psutil.NoSuchProcess, psutil.ZombieProcess):
-            continue  # it has ended by itself
-
-
-@contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    """Environment variables for the kernel that papermill starts, put back afterwards.
-
-    They are the whole process's: one notebook at a time.
-    """
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -1,4 +1,7 @@
 import json
+import os
+import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -153,6 +156,46 @@ def test_two_workers_leave_what_one_leaves(workbook, monkeypatch, tmp_path):
         next(rerun(jobs, workers=0))
 
 
+MEETS = """
+import os, pathlib, time
+lane = pathlib.Path(os.environ["COVRR_WRITTEN"]).parent.parent
+(lane / "here-{name}").touch()
+while not (lane / "here-{other}").exists():
+    time.sleep(0.02)
+assert os.environ["COVRR_WRITTEN"].split(os.sep)[-2] == "{name}", "an environment of its own"
+assert pathlib.Path.cwd().name == "notebooks"
+"""
+
+
+def test_notebooks_that_are_not_ordered_go_side_by_side(make_workbook, runs):
+    """Each waits for the other, and one that fails stops none."""
+    names = ("10_one", "11_other")
+    cells = {
+        name: MEETS.replace("{name}", name).replace("{other}", other)
+        for name, other in (names, names[::-1])
+    }
+    make_workbook(cells | {"12_fails": "assert False"})
+    folder = Path.cwd()
+    jobs = plan_jobs(["a"], ["mini"], ["12_fails", *names])
+    ended = {execution.name: execution.ok for execution in rerun(jobs, workers=2, ordered=False)}
+    assert ended == {"12_fails": False, "10_one": True, "11_other": True}
+    assert Path.cwd() == folder and "COVRR_WRITTEN" not in os.environ
+
+
+def test_whoever_leaves_ends_what_runs_and_nothing_is_recorded_of_it(make_workbook, runs):
+    waits = MEETS.replace("{name}", "10_waits").replace("{other}", "nobody")
+    make_workbook({"10_waits": waits, "11_quick": ""})
+    lane = runs / "mini" / "a"
+    jobs = plan_jobs(["a"], ["mini"], ["10_waits", "11_quick"])
+    executions = rerun(jobs, workers=2, ordered=False)
+    assert next(executions).name == "11_quick"
+    while not (lane / "here-10_waits").exists():
+        time.sleep(0.02)
+    executions.close()
+    assert not (lane / "10_waits" / "result.json").exists(), "no error that it did not have"
+    assert not (lane / "10_waits" / "10_waits.ipynb").exists()
+
+
 def test_a_notebook_waits_for_what_it_builds_on():
     jobs = plan_jobs(
         ["mini-1m", "mini-3m"], ["mini"], ["00_start_here", "04_retrieval", "10_ablation_backbone"]
@@ -167,6 +210,8 @@ def test_a_notebook_waits_for_what_it_builds_on():
         "what compares backbones waits for all of them"
     )
     assert reruns._next([gathered], []) is gathered
+    assert reruns._next([small_04, large], [small], ordered=False) is small_04
+    assert reruns._next([gathered], [small_04], ordered=False) is None
 
 
 def test_workers_share_the_cores(workbook, monkeypatch):
@@ -181,6 +226,9 @@ def test_workers_share_the_cores(workbook, monkeypatch):
     assert reruns._share(jobs, 2) == 4 and reruns._share(jobs, 16) == 2, (
         "no more shares than there are backbones left"
     )
+    lane = plan_jobs(["a"], ["mini"], ["10_measures", "11_fails"])
+    assert reruns._share(lane, 2) == 8 and reruns._share(lane, 2, ordered=False) == 4
+    assert reruns._share(lane, 1) is None, "alone, a kernel chooses by itself"
     assert reruns._share([jobs[2], gathered], 2) == 8 and reruns._share([gathered], 2) == 8, (
         "the last has all cores"
     )
