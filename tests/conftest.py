@@ -5,6 +5,7 @@ private runs folder.
 import typechecking  # noqa: F401  (first: it checks the modules that are imported after it)
 
 # isort: split
+import gc
 import json
 import os
 import shutil
@@ -42,6 +43,15 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     places = {name: place for place, name in enumerate(FIRST)}
     items.sort(key=lambda item: places.get(item.path.name, len(FIRST)))
+
+
+def pytest_collection_finish(session):
+    """What was imported until now stays: memory is freed sooner where nobody looks through it."""
+    gc.freeze()
+
+
+def pytest_unconfigure(config):
+    gc.unfreeze()  # some libraries complain about what is left at the end
 
 
 def pytest_terminal_summary(terminalreporter, config):
@@ -187,6 +197,18 @@ def write_small_benchmark(folder):
 def small_benchmark(tmp_path):
     """A benchmark of six triplets and thirty videos: tests may damage it."""
     return write_small_benchmark(tmp_path / "small")
+
+
+@pytest.fixture
+def few_triplets(small_benchmark):
+    """Three triplets of it without hard distractors, and their own videos as the gallery."""
+    folder = small_benchmark.parent
+    rows = json.loads((folder / "labels.json").read_text())[0]["mini"][:3]
+    rows = [row | {"distractors": {}} for row in rows]
+    videos = sorted({row[name] for row in rows for name in ("video_source", "video_target")})
+    (folder / "labels.json").write_text(json.dumps([{"mini": rows}]))
+    (folder / "gallery.json").write_text(json.dumps(videos))
+    return small_benchmark
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,12 @@ thread, as a copy has none of them.
 """
 
 from transformers import AutoProcessor, Qwen3VLForConditionalGeneration
+from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
 from covrr_utils.experiments import run
+
+get_checkpoint_conversion_mapping(
+    "qwen3_vl"
+)  # kept, and long in the making: patterns of all models
 
 __all__ = ["AutoProcessor", "Qwen3VLForConditionalGeneration", "run"]

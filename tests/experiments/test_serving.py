@@ -2,7 +2,6 @@
 does meanwhile, and a clear word where it is not the server that was asked for.
 """
 
-import json
 import sys
 from types import SimpleNamespace
 
@@ -56,21 +55,9 @@ def run_of(benchmark, model, server=None, **options):
 
 
 @pytest.fixture
-def few(small_benchmark):
-    """Three triplets without hard distractors, and their own videos as the gallery."""
-    folder = small_benchmark.parent
-    rows = json.loads((folder / "labels.json").read_text())[0]["mini"][:3]
-    rows = [row | {"distractors": {}} for row in rows]
-    videos = sorted({row[name] for row in rows for name in ("video_source", "video_target")})
-    (folder / "labels.json").write_text(json.dumps([{"mini": rows}]))
-    (folder / "gallery.json").write_text(json.dumps(videos))
-    return small_benchmark
-
-
-@pytest.fixture
-def asked(model, few):
+def asked(model, few_triplets):
     """Prompts about clips of this benchmark, of several lengths, and where the clips' files are."""
-    benchmark = load_benchmark(str(few))
+    benchmark = load_benchmark(str(few_triplets))
     texts = [worded.describe("slots")] + [
         worded.trace(triplet.edit, "slots") for triplet in benchmark.triplets[:3]
     ]
@@ -106,13 +93,13 @@ def test_texts_and_states_are_those_of_the_backbone_itself(runs, model, asked, v
     assert served.generated_tokens == 2 * count, "described and written"
 
 
-def test_a_faulty_server_loses_nothing(runs, model, few, faults):
+def test_a_faulty_server_loses_nothing(runs, model, few_triplets, faults):
     """Connections break, the server is busy, and it fails."""
-    local = run_of(few, model)
+    local = run_of(few_triplets, model)
     results = {strategy: local.evaluate(strategy, save=False) for strategy in STRATEGIES}
     broken = Faults(dropped=0.25, busy=0.15, failing=0.15, seed=3)
     with serving(model, broken) as server:
-        run = run_of(few, model, server)
+        run = run_of(few_triplets, model, server)
         for strategy in STRATEGIES:
             result = run.evaluate(strategy)
             assert result.ranks == results[strategy].ranks
@@ -130,7 +117,7 @@ def test_a_faulty_server_loses_nothing(runs, model, few, faults):
     assert all(counts[what] for what in ("dropped", "torn", "busy", "failing")), counts
     faults("requests to a server that went wrong", wrong, wrong)
 
-    stopped = run_of(few, model, server)
+    stopped = run_of(few_triplets, model, server)
     assert stopped.evaluate("two_stage", save=False).ranks == results["two_stage"].ranks, (
         "what is stored is found without the server"
     )
@@ -163,12 +150,12 @@ def question(text):
     return {"messages": [{"role": "user", "content": content}], **sampled(Generation())}
 
 
-def test_sampled_traces_depend_on_their_seed_and_on_no_fault(runs, model, few):
+def test_sampled_traces_depend_on_their_seed_and_on_no_fault(runs, model, few_triplets):
     options = {"samples": 2, "limit": 2}
     texts = []
     for broken, folder in ((None, "one"), (Faults(dropped=0.2, busy=0.2, seed=1), "two")):
         with serving(model, broken) as server:
-            run = run_of(few, model, server, **options)
+            run = run_of(few_triplets, model, server, **options)
             run.descriptions.store.root = runs / folder
             queries = run.queries("self_consistency")
         texts.append({id_: (query.samples, query.text) for id_, query in queries.items()})
@@ -177,10 +164,10 @@ def test_sampled_traces_depend_on_their_seed_and_on_no_fault(runs, model, few):
     assert texts[0] == texts[1] and len(texts[0]) == 2
 
 
-def test_what_the_server_never_answers_is_a_miss_with_its_cause(runs, model, few):
-    edit = load_benchmark(str(few)).triplets[1].edit
+def test_what_the_server_never_answers_is_a_miss_with_its_cause(runs, model, few_triplets):
+    edit = load_benchmark(str(few_triplets)).triplets[1].edit
     with serving(model, Faults(lost=edit)) as server:
-        run = run_of(few, model, server)
+        run = run_of(few_triplets, model, server)
         queries = run.queries("two_stage")
     ids = [triplet.id for triplet in run.benchmark.triplets if triplet.edit == edit]
     assert sorted(queries.failures) == sorted(ids)
@@ -194,23 +181,23 @@ def test_what_the_server_never_answers_is_a_miss_with_its_cause(runs, model, few
     assert len(asked) - len(lost) == 2 * len(queries), "nor is any other"
 
 
-def test_another_model_is_refused(runs, model, few):
+def test_another_model_is_refused(runs, model, few_triplets):
     with serving(model, name="Qwen/Qwen3-VL-8B-Instruct") as server:
         with pytest.raises(EndpointError) as caught:
-            run_of(few, model, server).gallery()
+            run_of(few_triplets, model, server).gallery()
     message = str(caught.value)
     assert f"{server.address} serves 'Qwen/Qwen3-VL-8B-Instruct'" in message
     assert "'mini-1m'" in message and "--served-model-name mini-1m" in message
     with serving(model, answers_as="mini-3m") as server:
         with pytest.raises(EndpointError, match="'mini-1m', and its answer names 'mini-3m'"):
-            run_of(few, model, server).gallery()
+            run_of(few_triplets, model, server).gallery()
 
 
-def test_a_server_that_is_not_there_is_said(runs, model, few):
+def test_a_server_that_is_not_there_is_said(runs, model, few_triplets):
     with serving(model) as server:
         pass
     with pytest.raises(EndpointError, match=f"{server.address} cannot be reached"):
-        run_of(few, model, server).gallery()
+        run_of(few_triplets, model, server).gallery()
 
 
 def test_published_backbones_are_known_by_their_ids():
@@ -218,10 +205,10 @@ def test_published_backbones_are_known_by_their_ids():
     assert {"Qwen/Qwen3-VL-8B-Instruct", "qwen3-vl-8b"} <= set(names)
 
 
-def test_descriptions_that_are_read_alone_need_no_states(runs, model, few):
-    local = run_of(few, model, embedding="alone")
+def test_descriptions_that_are_read_alone_need_no_states(runs, model, few_triplets):
+    local = run_of(few_triplets, model, embedding="alone")
     with serving(model) as server:
-        run = run_of(few, model, server, embedding="alone")
+        run = run_of(few_triplets, model, server, embedding="alone")
         result = run.evaluate("single_stage", save=False)
     assert result.ranks == local.evaluate("single_stage", save=False).ranks
     (*_, described) = run.gallery().values()
@@ -259,11 +246,11 @@ def test_control_tokens_in_an_edit_never_reach_the_server(runs, model, asked):
 
 
 def test_the_key_comes_from_the_environment_and_is_written_nowhere(
-    runs, model, few, monkeypatch, capsys
+    runs, model, few_triplets, monkeypatch, capsys
 ):
     monkeypatch.setenv(KEY_VARIABLE, "sesame")
     with serving(model) as server:
-        run_of(few, model, server, limit=1).evaluate("single_stage")
+        run_of(few_triplets, model, server, limit=1).evaluate("single_stage")
     assert set(server.keys) == {"Bearer sesame"}
     written = capsys.readouterr()
     assert "sesame" not in written.out + written.err

@@ -52,6 +52,7 @@ def test_papermill_reruns_a_notebook_with_other_parameters(small_benchmark, fill
         "04_retrieval",
         {"BENCHMARK": str(small_benchmark), "STRATEGIES": ["two_stage"], "LIMIT": 5},
         filled_runs / "rerun",
+        forked=True,
     )
     assert output.error is None
     text = output.path.read_text()
@@ -66,7 +67,9 @@ def test_papermill_reruns_a_notebook_with_other_parameters(small_benchmark, fill
 
 
 def test_a_misspelt_parameter_is_an_error_that_stays_visible(small_benchmark, runs):
-    output = execute("02_reasoning_traces", {"BENCHMRK": str(small_benchmark)}, runs / "rerun")
+    output = execute(
+        "02_reasoning_traces", {"BENCHMRK": str(small_benchmark)}, runs / "rerun", forked=True
+    )
     assert (
         not output.ok
         and "UnknownParameter: unknown parameter BENCHMRK; did you mean BENCHMARK?" in output.error
