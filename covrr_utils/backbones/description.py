@@ -38,7 +38,7 @@ class Description:
     ended : whether the model ended its turn by itself
     special : (T,) bool, true for end-of-turn and other special tokens
     layers : (L, T, D) float32, as ``states`` but from the outputs of chosen decoder blocks, before
-        the final norm; None if not asked for
+        the final norm, and float16 where they come from the store; None if not asked for
     vision : (D,) float32, the mean of all visual tokens of the video in the prompt, as the vision
         tower hands them to the decoder
     """

@@ -175,7 +175,7 @@ class Shard:
         if "layers" in spans:
             count, total = spans["layers"].shape[:2]
             kept = [rows("layers", n * total + begin, n * total + end) for n in range(count)]
-            layers = np.stack(kept).astype(np.float32)
+            layers = np.stack(kept)  # as stored: few of them are asked for at a time
         if "vision" in spans:
             vision = np.array(rows("vision", row, row + 1)[0])
         return Record(
