@@ -5,8 +5,12 @@ README lead to the same place in the book as in the repository. Chapters are sho
 that are committed; nothing is executed.
 """
 
+import gc
 import sys
 from pathlib import Path
+
+# documents are trees of objects that stay: looking through them all the time takes a seventh of it
+gc.set_threshold(100_000, 20, 10)
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
 
