@@ -1,11 +1,12 @@
-"""Tables of chapters: a cell that holds a sentence is marked as long, so that the book's style can
-wrap it and keep names and numbers on one line.
+"""Tables of chapters and guides: a cell that holds a sentence is marked as long, so that the book's
+style can wrap it and keep names and numbers on one line.
 """
 
 import html
 import json
 import re
 
+from docutils import nodes
 from sphinx.application import Sphinx
 
 LONGEST = 24  # characters of a name that stays on one line
@@ -34,6 +35,13 @@ def mark(app: Sphinx, document: str, source: list[str]) -> None:
     source[0] = json.dumps(notebook)
 
 
+def mark_guides(app: Sphinx, tree: nodes.document) -> None:
+    """Mark the tables that are written as text: ``long`` cells and those of a ``name``."""
+    for entry in tree.findall(nodes.entry):
+        entry["classes"].append("long" if len(entry.astext()) > LONGEST else "name")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("source-read", mark)
+    app.connect("doctree-read", mark_guides)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

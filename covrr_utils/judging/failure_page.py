@@ -38,7 +38,7 @@ def write_failure_page(
         run, result, diagnoses, [hits or not diagnosis.hit for diagnosis in diagnoses]
     )
     page = failure_page(
-        f"{'Hits and misses' if hits else 'Misses'}: {result.strategy} on {result.benchmark}",
+        f"{'Hits and misses' if hits else 'Misses'}: {result.strategy.replace('_', ' ')} on {result.benchmark}",
         _facts(result, score),
         diagnoses,
         cards,

@@ -113,7 +113,9 @@ def test_typeset_formulas_and_code_pass(shelf, source):
 
 
 CHAPTER = "# A\n\n## Exercises\n\n" + "\n".join(f"{n}. Do it." for n in range(1, 5))
-SOLVED = [text for n in range(1, 5) for text in (f"## Exercise {n}\n> Do.", "code - assert done")]
+SOLVED = [
+    text for n in range(1, 5) for text in (f"## Exercise {n}\n> Do it.", "code - assert done")
+]
 LINK = "\n\n[Solutions](solutions/00_a_chapter.ipynb)"
 
 
@@ -136,6 +138,11 @@ def exercise_findings(shelf, chapter, solved):
         (
             CHAPTER + LINK,
             [*SOLVED[:6], "## Exercise 4\nSo.", SOLVED[7]],
+            "solution 4 does not say what was asked",
+        ),
+        (
+            CHAPTER + LINK,
+            [*SOLVED[:6], "## Exercise 4\n> Do that.", SOLVED[7]],
             "solution 4 does not say what was asked",
         ),
     ],

@@ -95,7 +95,7 @@ def exercises(chapter: Path) -> Iterator[str]:
     """Exercises that are too few, or have no solution that says what was asked, was run and checks
     itself.
     """
-    numbers = exercise_numbers(chapter)
+    numbers = list(exercises_of(chapter))
     if len(numbers) < EXERCISES:
         yield f"{len(numbers)} exercises, expected at least {EXERCISES}"
     if not (path := solutions_of(chapter)).is_file():
@@ -106,9 +106,10 @@ def exercises(chapter: Path) -> Iterator[str]:
     solved = solutions(path)
     if sorted(solved) != numbers:
         yield f"exercises {numbers}, solutions {sorted(solved)}"
-    text = _prose(path)
+    text, asked = _prose(path), exercises_of(chapter)
     for number, code in solved.items():
-        if not re.search(rf"^## Exercise {number}\b.*\n+[>*]", text, re.M):
+        quoted = re.search(rf"^## Exercise {number}\b.*\n+((?:>.*\n?)+)", text, re.M)
+        if quoted is None or _plain(quoted[1].replace(">", "")) != asked[number]:
             yield f"solution {number} does not say what was asked"
         if not any(re.search(r"^ *assert ", cell.source, re.M) for cell in code):
             yield f"solution {number} has no assert"
@@ -139,10 +140,16 @@ KINDS = {
 }
 
 
-def exercise_numbers(chapter: Path) -> list[int]:
-    """The numbers of a chapter's exercises."""
-    section = _prose(chapter).partition("\n## Exercises")[2]
-    return [int(number) for number in re.findall(r"^(\d+)\. ", section.split("\n## ")[0], re.M)]
+def exercises_of(chapter: Path) -> dict[int, str]:
+    """What a chapter's exercises ask, by their numbers."""
+    section = _prose(chapter).partition("\n## Exercises")[2].split("\n## ")[0]
+    asked = re.findall(r"^(\d+)\. (.*(?:\n +\S.*)*)", section, re.M)
+    return {int(number): _plain(text) for number, text in asked}
+
+
+def _plain(text: str) -> str:
+    """A text on one line, its links without addresses, which differ from folder to folder."""
+    return " ".join(re.sub(r"\]\([^)]*\)", "]", text).split())
 
 
 def solutions(path: Path) -> dict[int, list[NotebookNode]]:
