@@ -37,8 +37,9 @@ def write_failure_page(
     score, cards = _scored_cards(
         run, result, diagnoses, [hits or not diagnosis.hit for diagnosis in diagnoses]
     )
+    strategy = result.strategy.replace("_", " ")
     page = failure_page(
-        f"{'Hits and misses' if hits else 'Misses'}: {result.strategy.replace('_', ' ')} on {result.benchmark}",
+        f"{'Hits and misses' if hits else 'Misses'}: {strategy} on {result.benchmark}",
         _facts(result, score),
         diagnoses,
         cards,
