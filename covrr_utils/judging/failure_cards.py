@@ -228,13 +228,14 @@ def _lines(sentences: Mapping[str, Pieces], wrong: Sequence[str] | None) -> dict
 
 
 def _ranked(triplet: Triplet, row: QueryRank, texts: Mapping[str, str]) -> list[Ranked]:
-    """The first videos of the ranking, each with what it is to the triplet."""
-    labelled = {video for videos in triplet.distractors.values() for video in videos}
+    """The first videos of the ranking, each with what it is to the triplet; coloured are the target
+    and what came first in its place.
+    """
     videos = []
     for place, (video, score) in enumerate(zip(row["top"][:SHOWN], row["scores"]), start=1):
         target = video == triplet.target
         label = "target" if target else kind_of(triplet, video, texts).replace("_", " ")
-        role = "target" if target else "rival" if video in labelled else ""
+        role = "target" if target else "rival" if place == 1 else ""
         videos.append(Ranked(place, video, score, label, role))
     return videos
 

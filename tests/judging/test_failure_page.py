@@ -82,6 +82,15 @@ def test_gold_is_never_marked_wrong_and_what_is_left_out_is_told():
     assert cells(plain, TRACE, "camera") == [("panning", False)], "nothing to differ from"
 
 
+def test_colours_of_a_ranking_are_the_target_and_what_came_first():
+    """A hard distractor that came later has no colour; what it is stands below it."""
+    of = triplet(distractors={"literal": ("later",)})
+    row = {"top": ["other", "later", "target"], "scores": [0.9, 0.8, 0.7]}
+    item = failure_card(0, of, row, miss(), None, dict.fromkeys(row["top"], TARGET), None)
+    assert [video.role for video in item.top] == ["rival", "", "target"]
+    assert item.top[1].label == "literal"
+
+
 def test_the_words_that_beat_the_target():
     query = TARGET.replace("rests", "rolls")
     item = card(query=Query(query), diagnosis=miss(said=("actions",)))
