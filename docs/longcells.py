@@ -11,6 +11,8 @@ from sphinx.application import Sphinx
 
 LONGEST = 24  # characters of a name that stays on one line
 
+NUMBER = re.compile(r"[-+−]?[\d.,]+(?: %)?(?: \[[^\]]*\])?")
+
 
 def marked(table: str) -> str:
     """The HTML of a table, its long cells with the class ``long`` before those that they have."""
@@ -36,9 +38,15 @@ def mark(app: Sphinx, document: str, source: list[str]) -> None:
 
 
 def mark_guides(app: Sphinx, tree: nodes.document) -> None:
-    """Mark the tables that are written as text: ``long`` cells and those of a ``name``."""
+    """Mark the tables that are written as text: ``long`` cells, and those of one ``number`` with its
+    interval.
+    """
     for entry in tree.findall(nodes.entry):
-        entry["classes"].append("long" if len(entry.astext()) > LONGEST else "name")
+        text = entry.astext()
+        if len(text) > LONGEST:
+            entry["classes"].append("long")
+        elif NUMBER.fullmatch(text):
+            entry["classes"].append("number")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -49,6 +49,8 @@ def test_cells_of_tables_that_hold_sentences_are_wrapped_and_names_are_not(book)
     long = {unescape(text).strip() for classes, text in cells if classes.startswith("long ")}
     assert {"self consistency", "yellow mug"} <= {text.strip() for _, text in cells} - long
     assert long and min(map(len, long)) > 24
+    guide = (book / "docs" / "results.html").read_text()
+    assert '<td class="number"><p>36.75 [32.0, 41.5]</p></td>' in guide.replace("\n", "")
 
 
 def test_formulas_are_typeset_without_a_network(book):
