@@ -38,8 +38,8 @@ def mark(app: Sphinx, document: str, source: list[str]) -> None:
 
 
 def mark_guides(app: Sphinx, tree: nodes.document) -> None:
-    """Mark the tables that are written as text: ``long`` cells, and those of one ``number`` with its
-    interval.
+    """Mark the tables that are written as text: ``long`` cells, and those of one ``number``, also
+    with an interval.
     """
     for entry in tree.findall(nodes.entry):
         text = entry.astext()
