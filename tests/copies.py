@@ -79,6 +79,8 @@ class Command:
 
     def __init__(self, said: Path, *arguments: str):
         said.mkdir(parents=True)
+        for name in ("stdout", "stderr"):
+            (said / name).touch()  # to be read before the copy opens them
         self.said, self.process = said, start(_covrr, arguments, dict(os.environ), said)
         self.pid = self.process.pid
 

@@ -9,6 +9,8 @@ process that started it.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import json
 import os
@@ -117,8 +119,12 @@ def _tell(own: socket.socket, number: int) -> None:
 def be_a_kernel(
     arguments: list[str], environment: dict[str, str], folder: str, parent: int
 ) -> None:
-    """Be the kernel that a new process with these arguments, environment and folder would be; it
-    ends soon after ``parent``.
+    """Be the kernel that a new process with these arguments, environment and folder would be, to
+    its end; it ends soon after ``parent``.
+
+    What is registered for the end is done then. But the modules of all libraries are not taken
+    apart one by one, for which a kernel would take longer than to start (copies that
+    ``multiprocessing`` makes end so, too).
     """
     os.setsid()  # Ctrl-C on a terminal is for whoever executes the notebook
     os.environ.clear()
@@ -134,6 +140,8 @@ def be_a_kernel(
         torch.set_num_threads(int(threads))
     sys.argv = [KERNEL, *arguments]
     runpy.run_module(KERNEL, run_name="__main__", alter_sys=True)
+    atexit._run_exitfuncs()
+    os._exit(0)
 
 
 def _gone(control: socket.socket) -> bool:
@@ -154,6 +162,8 @@ def main() -> None:
         if _gone(control):
             return
         importlib.import_module(library)
+    gc.collect()
+    gc.freeze()  # no kernel looks through all that was loaded here for garbage again and again
     if request := copies(control, began):
         be_a_kernel(**request)
 

@@ -45,8 +45,9 @@ def test_braces_in_a_path_are_not_parameters(make_workbook, tmp_path, monkeypatc
 linux = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
 
 COPY = """
-import json, os, pathlib, sys
+import gc, json, os, pathlib, sys
 loaded = set(sys.modules)
+assert gc.get_freeze_count(), "nothing of it is looked through for garbage"
 assert {"torch", "transformers", "seaborn"} <= loaded
 assert not any(name.startswith("covrr_utils") for name in loaded)
 assert os.path.basename(os.getcwd()) == "notebooks" and os.environ["COVRR_TOLD"] == TOLD
@@ -81,14 +82,21 @@ def test_a_kernel_is_forked_with_its_own_environment_and_everything_loaded(
     assert draw != other, "each draws its own numbers"
 
 
+AT_EXIT = """
+import atexit, gc, os, pathlib
+atexit.register(pathlib.Path(os.environ["COVRR_WRITTEN"]).with_name("left").touch)
+"""
+
+
 @linux
 def test_the_original_is_made_again_and_a_kernel_that_dies_is_reported(
     make_workbook, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(forked_kernels, "_begun", [])
     monkeypatch.setattr(forked_kernels, "LIBRARIES", ["ipykernel.kernelapp"])
-    make_workbook({"10_any": "assert True", "12_dies": "import os; os.kill(os.getpid(), 9)"})
+    make_workbook({"10_any": AT_EXIT, "12_dies": "import os; os.kill(os.getpid(), 9)"})
     assert execute("10_any", {}, tmp_path / "one", forked=True).error is None
+    assert (tmp_path / "one" / "left").exists(), "what is registered for the end is done"
     (original,) = forked_kernels._begun
     assert execute("12_dies", {}, tmp_path / "two").error.startswith("the kernel died")
     original.process.kill()
