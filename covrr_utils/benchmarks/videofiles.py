@@ -99,7 +99,8 @@ class VideoFiles:
                     check_inside(path, folder, self.link_roots)
                     if stat.S_ISREG(mode):
                         return path
-                    other = other or path  # a folder or a device in the place of the file
+                    if name == inner or suffix_of(path.name):
+                        other = other or path  # a folder or a device in the place of the file
         if other is not None:
             return other
         if refused is not None:

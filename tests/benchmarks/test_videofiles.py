@@ -161,6 +161,14 @@ def test_a_folder_that_may_not_be_looked_into_costs_its_own_videos(tmp_path, mon
     }
 
 
+def test_a_folder_of_other_videos_is_no_file_of_that_name(tmp_path):
+    """The flat name of a nested id may be that of a folder in which others lie."""
+    put(tmp_path, "10/9.mp4")
+    (tmp_path / "videos" / "11").mkdir()
+    benchmark = benchmark_of(tmp_path, ["10/9", "8/10", "11"])
+    assert causes(benchmark) == {"10/9": PRESENT, "8/10": "missing", "11": "not a file"}
+
+
 def test_links_lead_only_where_they_may(tmp_path):
     """A hub's cache keeps contents in ``blobs``; clusters link whole folders."""
     put(tmp_path, "own.mp4")
