@@ -17,14 +17,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import nn
 from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention
-from transformers.models.qwen3_vl.modeling_qwen3_vl import (
-    Qwen3VLTextAttention,
-    Qwen3VLTextDecoderLayer,
-    Qwen3VLTextMLP,
-    Qwen3VLTextModel,
-    Qwen3VLTextRMSNorm,
-    Qwen3VLTextRotaryEmbedding,
-)
+from transformers.models.qwen3_vl import modeling_qwen3_vl as qwen
 
 from covrr_utils.backbones.answers import Listener
 from covrr_utils.backbones.prefix import Growing
@@ -33,12 +26,12 @@ if TYPE_CHECKING:
     from transformers.cache_utils import Cache
 
 KNOWN = (
-    Qwen3VLTextAttention,
-    Qwen3VLTextDecoderLayer,
-    Qwen3VLTextMLP,
-    Qwen3VLTextModel,
-    Qwen3VLTextRMSNorm,
-    Qwen3VLTextRotaryEmbedding,
+    qwen.Qwen3VLTextAttention,
+    qwen.Qwen3VLTextDecoderLayer,
+    qwen.Qwen3VLTextMLP,
+    qwen.Qwen3VLTextModel,
+    qwen.Qwen3VLTextRMSNorm,
+    qwen.Qwen3VLTextRotaryEmbedding,
     nn.Embedding,
     nn.Linear,
     nn.ModuleList,
@@ -49,16 +42,20 @@ def is_plain(decoder: nn.Module) -> bool:
     """Whether a `Step` computes what this decoder would: all its parts are transformers' own and on
     one device, and nobody listens to them but this package's own `Listener`.
     """
-    if not isinstance(decoder, Qwen3VLTextModel) or decoder.config._attn_implementation != "sdpa":
+    if not isinstance(decoder, qwen.Qwen3VLTextModel):
+        return False
+    if decoder.config._attn_implementation != "sdpa":
         return False
     if len({weight.device for weight in decoder.parameters()}) != 1:
         return False
-    activations = {id(part.act_fn) for part in decoder.modules() if type(part) is Qwen3VLTextMLP}
+    parts = list(decoder.modules())
+    activations = {id(part.act_fn) for part in parts if type(part) is qwen.Qwen3VLTextMLP}
     return all(
         (type(part) in KNOWN or id(part) in activations)
         and not (part._forward_pre_hooks or hasattr(part, "_hf_hook"))
-        and all(isinstance(hook, Listener) for hook in part._forward_hooks.values())
-        for part in decoder.modules()
+        # as a tuple, since another thread may add a Listener of its own meanwhile
+        and all(isinstance(hook, Listener) for hook in tuple(part._forward_hooks.values()))
+        for part in parts
     )
 
 
@@ -71,7 +68,7 @@ class Step:
     kept : by the number of a block, the list to which what it makes of the new token is appended
     """
 
-    def __init__(self, decoder: Qwen3VLTextModel, kept: Mapping[int, list[torch.Tensor]]):
+    def __init__(self, decoder: qwen.Qwen3VLTextModel, kept: Mapping[int, list[torch.Tensor]]):
         self.decoder, self.kept = decoder, kept
 
     def __call__(
@@ -90,7 +87,7 @@ class Step:
         half = sin.shape[-1] // 2
         turn = cos, torch.cat([-sin[..., :half], sin[..., half:]], -1)
         for number, (block, layer) in enumerate(zip(self.decoder.layers, cache.layers)):
-            known = cast(Qwen3VLTextDecoderLayer, block)
+            known = cast(qwen.Qwen3VLTextDecoderLayer, block)
             state = _block(known, state, turn, seen, cast(Growing, layer))
             if number in self.kept:
                 self.kept[number].append(state)
@@ -98,7 +95,7 @@ class Step:
 
 
 def _block(
-    block: Qwen3VLTextDecoderLayer,
+    block: qwen.Qwen3VLTextDecoderLayer,
     state: Float[torch.Tensor, "batch width"],
     turn: tuple[Float[torch.Tensor, "batch 1 head"], Float[torch.Tensor, "batch 1 head"]],
     seen: Bool[torch.Tensor, "batch 1 1 length"] | None,
@@ -132,6 +129,6 @@ def _product(
 
 
 def _norm(
-    part: Qwen3VLTextRMSNorm, values: Float[torch.Tensor, "*rows width"]
+    part: qwen.Qwen3VLTextRMSNorm, values: Float[torch.Tensor, "*rows width"]
 ) -> Float[torch.Tensor, "*rows width"]:
     return rms_norm(values, part.weight.shape, part.weight, part.variance_epsilon)

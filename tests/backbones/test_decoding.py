@@ -13,6 +13,7 @@ import torch
 
 from covrr_utils import paths
 from covrr_utils.backbones import decoding, prefix, sight, step
+from covrr_utils.backbones.answers import last_place
 from covrr_utils.backbones.backbone import Backbone
 from covrr_utils.backbones.generation import Generation, Prompt
 from covrr_utils.backbones.registry import list_backbones
@@ -148,6 +149,25 @@ def test_what_the_quick_step_does_not_know_is_left_to_transformers(pair, asked, 
     changed.layers[0].mlp.down_proj.__class__ = Adapted
     assert not step.is_plain(changed)
     assert not np.allclose(adapted.describe(asked, SHORT)[0].states[-1], expected[0].states[-1])
+
+
+def test_another_thread_may_listen_while_the_decoder_is_looked_at(pair, monkeypatch):
+    """Lanes share one model, and each adds a `Listener` to a block and takes it away again."""
+    block, hooks = pair[0].model.model.language_model.layers[0], []
+
+    class Listening(type):
+        def __instancecheck__(cls, hook):
+            hooks.append(block.register_forward_hook(last_place([])))
+            return True
+
+    monkeypatch.setattr(step, "Listener", Listening("Listener", (), {}))
+    hooks += [block.register_forward_hook(last_place([])) for _ in range(2)]
+    try:
+        assert step.is_plain(pair[0].model.model.language_model)
+        assert len(hooks) == 4
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def test_a_memory_that_is_too_small_grows(pair, asked, monkeypatch):
