@@ -153,7 +153,7 @@ class TextGenerator:
             for block, kept in zip(blocks, answers.layers):
                 hooks.callback(block.register_forward_hook(last_place(kept)).remove)
             while True:
-                if step is None or ids.shape[1] > 1 or not written.shape[1]:
+                if step is None or not written.shape[1]:  # the questions, of many tokens
                     state = decoder(
                         input_ids=ids,
                         attention_mask=seen if padded else None,

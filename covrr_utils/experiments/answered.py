@@ -195,12 +195,17 @@ def _records(
 ) -> dict[str, list[StoredRecord]]:
     """What these collections hold for each triplet, by id; damaged shards are left out."""
     found: dict[str, list[StoredRecord]] = {}
+    if not collections:
+        return found
+    names_of_both = [
+        {
+            t.id: stored_name(t.id, descriptions.content(t.reference), query_text(t, asked))
+            for t in descriptions.benchmark.triplets
+        }
+        for asked in ("two_stage", "gold_trace")  # the two kinds of `query_text`
+    ]
     for relative in collections:
-        for asked in ("two_stage", "gold_trace"):  # the two kinds of `query_text`
-            names = {
-                t.id: stored_name(t.id, descriptions.content(t.reference), query_text(t, asked))
-                for t in descriptions.benchmark.triplets
-            }
+        for names in names_of_both:
             relative.missing(name for name in names.values() if name in relative)
             for id_, record in relative.records(names).items():
                 found.setdefault(id_, []).append(record)

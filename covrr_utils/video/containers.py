@@ -166,12 +166,8 @@ def _read(
             f"{shown}: the container cannot be read to its end ({reason(error)}); download it"
             " again",
         ) from error
-    ticks = {number: container.streams[number].time_base for number in ends}
-    return (
-        packets,
-        max((float(end * (ticks[n] or 0)) for n, end in ends.items()), default=0.0),
-        first,
-    )
+    seconds = [float(end * (container.streams[n].time_base or 0)) for n, end in ends.items()]
+    return packets, max(seconds, default=0.0), first
 
 
 def _expected(
