@@ -8,6 +8,10 @@ PINNED := -c constraints.txt
 WORKERS ?= 2
 PYTHONS := 3.11 3.12 3.13 3.14
 
+# Bytecode is kept in .venv and in the checkout, whatever the environment says: else every process
+# would compile torch and transformers again, which takes longer than to import them.
+export PYTHONDONTWRITEBYTECODE :=
+
 # .venv holds absolute paths, so a checkout that was moved or copied is set up again. The stamp
 # $(VENV)/installed records the path for which .venv was made.
 MOVED := $(shell [ ! -s $(VENV)/installed ] || [ "$$(cat $(VENV)/installed)" = "$$(pwd -P)" ] || echo moved)
