@@ -24,7 +24,7 @@ from covrr_utils.backbones.description import Description, Outcomes
 from covrr_utils.experiments.computing import BatchOf
 from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.descriptions import Descriptions, benchmark_of
-from covrr_utils.experiments.keys import Key
+from covrr_utils.experiments.keys import Key, stored_name, video_key
 from covrr_utils.experiments.results import Result
 from covrr_utils.experiments.run import Run
 from covrr_utils.experiments.stored import Described
@@ -85,6 +85,15 @@ class RecordedDescriptions(Descriptions):
     def _rows(self) -> dict[tuple[str, str], tuple[dict, np.ndarray | None]]:
         path = recorded_file(self.identity.name)
         return read_recorded(path) if path.exists() else {}
+
+    def _names(self, videos: Sequence[str]) -> dict[str, str]:
+        """As recorded, where all are, even if the store too has some of them, under the names that
+        they have in an indexed folder.
+        """
+        key = digest(video_key(self.config, self.identity, self.generation))
+        names = {video: stored_name(video, self.content(video)) for video in videos}
+        recorded = all((key, name) in self._rows for name in names.values())
+        return names if recorded else super()._names(videos)
 
     def _filled(
         self,
