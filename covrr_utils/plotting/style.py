@@ -137,12 +137,26 @@ def _png(image: Image.Image) -> bytes:
 def save_figure(figure: plt.Figure, name: str, table: pd.DataFrame) -> None:
     """Write ``figures/<name>.pdf`` and ``.png``, and the numbers behind it as ``.csv``; the same
     figure gives the same bytes.
+
+    The PNG is written last, and one of another figure is taken away first. So where the same PNG is
+    there, the PDF beside it is of this figure, and is not drawn again.
     """
     folder = paths.figures_dir()
     folder.mkdir(parents=True, exist_ok=True)
-    pdf = io.BytesIO()
-    plain_text(figure).savefig(pdf, format="pdf", metadata={"CreationDate": None, "ModDate": None})
-    png, csv = exact_png(figure, mpl.rcParams["savefig.dpi"]), csv_bytes(table)
-    for ending, blob in (("pdf", pdf.getvalue()), ("png", png), ("csv", csv)):
-        write_atomically(folder / f"{name}.{ending}", blob)
-        paths.announce(folder / f"{name}.{ending}")
+    files = {ending: folder / f"{name}.{ending}" for ending in ("csv", "pdf", "png")}
+    png = exact_png(figure, mpl.rcParams["savefig.dpi"])
+    same = files["pdf"].exists() and files["png"].exists() and files["png"].read_bytes() == png
+    blobs = {"csv": csv_bytes(table)}
+    if not same:
+        files["png"].unlink(missing_ok=True)
+        blobs |= {"pdf": _pdf(figure), "png": png}
+    for ending, blob in blobs.items():
+        write_atomically(files[ending], blob)
+    for file in files.values():
+        paths.announce(file)
+
+
+def _pdf(figure: plt.Figure) -> bytes:
+    blob = io.BytesIO()
+    plain_text(figure).savefig(blob, format="pdf", metadata={"CreationDate": None, "ModDate": None})
+    return blob.getvalue()

@@ -5,6 +5,7 @@ import pytest
 
 from covrr_utils import paths
 from covrr_utils.experiments.results import Result
+from covrr_utils.files import write_atomically
 from covrr_utils.plotting import charts, paper_figures, style, tables
 from covrr_utils.plotting.lettering import plain_text
 from covrr_utils.plotting.tables import TABLES, UnknownTable, paper_table
@@ -47,6 +48,8 @@ def test_figures_give_the_same_bytes_twice(figures):
         now = {path.name: path.read_bytes() for path in figures.iterdir()}
         if _ == 0:
             before = now
+            for path in figures.iterdir():
+                path.unlink()
     assert now == before and {
         "forest.pdf",
         "forest.png",
@@ -56,6 +59,32 @@ def test_figures_give_the_same_bytes_twice(figures):
     } <= set(now)
     assert rb"a b & 30.00 & \footnotesize [20.0, 40.0]" in now["table.tex"]
     assert rb"100\% of a b" in now["table.tex"]
+
+
+def test_a_pdf_is_drawn_where_it_is_not_of_this_figure(figures, monkeypatch):
+    one, other = (charts.forest(tables_of(name), name) for name in ("one", "other"))
+    style.save_figure(one, "figure", tables_of("one"))
+    pdf, png = figures / "figure.pdf", figures / "figure.png"
+    drawn = pdf.read_bytes()
+    pdf.write_bytes(b"as it was")
+    style.save_figure(one, "figure", tables_of("one"))
+    assert pdf.read_bytes() == b"as it was", "the PNG is the same, so the PDF is left"
+    pdf.unlink()
+    style.save_figure(one, "figure", tables_of("one"))
+    assert pdf.read_bytes() == drawn
+
+    def killed(path, blob):
+        write_atomically(path, blob)
+        if path == pdf:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(style, "write_atomically", killed)
+        with pytest.raises(KeyboardInterrupt):
+            style.save_figure(other, "figure", tables_of("other"))
+    assert pdf.read_bytes() != drawn and not png.exists(), "no PNG stands beside another's PDF"
+    style.save_figure(one, "figure", tables_of("one"))
+    assert pdf.read_bytes() == drawn and png.exists()
 
 
 @pytest.mark.parametrize("text", ["$20 to $30", "$$", "$x^$ and $"])
