@@ -30,7 +30,7 @@ from covrr_utils.backbones.answers import Answers, last_place, next_tokens
 from covrr_utils.backbones.constraint import Compiled, GrammarProcessor, compile_form
 from covrr_utils.backbones.description import Description, NotFinite
 from covrr_utils.backbones.generation import Generation, Prompt
-from covrr_utils.backbones.prefix import RESERVE, Growing, Opened, Prefixes
+from covrr_utils.backbones.prefix import RESERVE, Growing, Opened, Prefix, Prefixes
 from covrr_utils.backbones.step import Step, is_plain
 
 if TYPE_CHECKING:
@@ -51,23 +51,26 @@ class TextGenerator:
         self.backbone = backbone
         self.generated_tokens = 0
         self._whole: TextGenerator | None = None  # beside which this one answers
+        self._kept: list[Prefix] = []
+        self._kept_beside: dict[int, list[Prefix]] = {}
         self._counting = Lock()
         self._compiled: dict[str, Compiled] = {}
 
-    def beside(self, backbone: Backbone) -> TextGenerator:
+    def beside(self, backbone: Backbone, number: int) -> TextGenerator:
         """One that answers for ``backbone``, which is this one's in another thread: with prefixes
-        of its own; what is seen of clips and the grammars are shared, and its tokens count here
-        too.
+        of its own, which the next one of this ``number`` goes on from; what is seen of clips and
+        the grammars are shared, and its tokens count here too.
         """
         other = TextGenerator(backbone)
         other._whole, other._compiled = self, self._compiled
+        other._kept = self._kept_beside.setdefault(number, [])
         return other
 
     @cached_property
     def prefixes(self) -> Prefixes:
         """The prefixes of this backbone's clips."""
         seen = None if self._whole is None else self._whole.prefixes.sights.memory
-        return Prefixes(self.backbone.model, self.backbone.layout, seen)
+        return Prefixes(self.backbone.model, self.backbone.layout, seen, self._kept)
 
     @torch.inference_mode()
     def describe(

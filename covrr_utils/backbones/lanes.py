@@ -57,13 +57,13 @@ def lanes(backbone: Backbone) -> list[Lane]:
     count = min(threads, MOST)
     if count == 1 or backbone.device() != "cpu" or backbone.parameters() > SMALL:
         return [Lane(backbone, threads)]
-    return [Lane(_beside(backbone), threads // count) for _ in range(count)]
+    return [Lane(_beside(backbone, number), threads // count) for number in range(count)]
 
 
-def _beside(backbone: Backbone) -> Backbone:
-    """The same model for another thread."""
+def _beside(backbone: Backbone, number: int) -> Backbone:
+    """The same model for another thread, the one of this number."""
     other = copy.copy(backbone)
     other.processor = copy.deepcopy(backbone.processor)
     other.layout = Layout(other.processor)
-    other.generator = backbone.generator.beside(other)
+    other.generator = backbone.generator.beside(other, number)
     return other

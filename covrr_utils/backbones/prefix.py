@@ -3,8 +3,9 @@
 Describing a video after an edit asks about the same clip two to seven times: the trace, its
 samples, the retry under a grammar, the description. A `Prefix` keeps the keys and values that the
 decoder computed for the shared part of a batch; whatever is asked about these clips goes on from
-there. Positions are computed from the whole prefix and handed on with it, so that the model's own
-memory of positions (``rope_deltas``, which is that of the last call) is never read.
+there, also when another strategy asks later. Positions are computed from the whole prefix and
+handed on with it, so that the model's own memory of positions (``rope_deltas``, which is that of
+the last call) is never read.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from covrr_utils.video.clips import Clip
 if TYPE_CHECKING:
     from transformers import Qwen3VLForConditionalGeneration
 
-KEPT_BYTES = 256 << 20  # prefixes are kept up to this size in all; the newest one always is
+# prefixes are kept up to this size in all, for each lane; the newest one always is. Those of the
+# mini benchmark's references fit: every strategy asks about the same clips
+KEPT_BYTES = 320 << 20
 
 RESERVE = 256  # places for new tokens that a cache has from the start; more are made when needed
 
@@ -87,6 +90,13 @@ class Growing(DynamicLayer):
         other._show(held)
         return other
 
+    def trim(self) -> None:
+        """Give back the memory beyond what is held."""
+        if self._memory is not None and self._memory[0].shape[-2] > self.get_seq_length():
+            assert self.keys is not None and self.values is not None
+            self._memory = (self.keys.clone(), self.values.clone())
+            self._show(self.get_seq_length())
+
     @property
     def nbytes(self) -> int:
         """Bytes of its memory."""
@@ -113,16 +123,14 @@ class Prefix:
 
     Attributes
     ----------
-    keys : what each row is the prefix of
-    clips : the clips, kept so that a key stays theirs
+    keys : what each row is the prefix of, by content
     layers : one `Growing` per decoder block
     mask : 1 where a row has a token, 0 where it is padded on the left
     next_position : the position of the first token that follows
     vision : the mean of each video's visual tokens, float32 on the CPU
     """
 
-    keys: list[tuple]
-    clips: list[Clip]
+    keys: list[str]
     layers: list[Growing]
     mask: Int[torch.Tensor, "batch length"]
     next_position: Int[torch.Tensor, " batch"]
@@ -150,27 +158,28 @@ def cache_argument(model: Qwen3VLForConditionalGeneration) -> str:
 
 
 class Prefixes:
-    """The prefixes of the last batches of one model, within `KEPT_BYTES`."""
+    """The prefixes of the last batches of one model, within `KEPT_BYTES`: those in ``kept``, if
+    that is given, and new ones.
+    """
 
     def __init__(
         self,
         model: Qwen3VLForConditionalGeneration,
         layout: Layout,
         seen: SightMemory | None = None,
+        kept: list[Prefix] | None = None,
     ):
         self.model, self.layout = model, layout
         self.sights = Sights(model, layout, seen)
         self.computed = 0  # rows forwarded so far
-        self._kept: list[Prefix] = []
+        self._kept: list[Prefix] = [] if kept is None else kept
         self.argument = cache_argument(model)
 
     def open(self, clips: Sequence[Clip], chats: Sequence[Chat], room: int) -> Opened:
         """The prefix of every row, computed for the clips that are new, with room for so many more
-        tokens a row.
+        tokens a row; those that are not asked about now give back the room they had.
         """
-        size = self.layout.processor.video_processor.size
-        edges = size["shortest_edge"], size["longest_edge"]
-        keys = [(id(clip), chat.before, edges) for clip, chat in zip(clips, chats)]
+        keys = [self.sights.key(clip, chat.before) for clip, chat in zip(clips, chats)]
         prefix = next((kept for kept in self._kept if set(keys) <= set(kept.keys)), None)
         if prefix is None:
             first = {key: row for row, key in reversed(list(enumerate(keys)))}
@@ -184,6 +193,9 @@ class Prefixes:
             )
         else:
             self._kept.remove(prefix)
+        for other in self._kept:
+            for layer in other.layers:
+                layer.trim()
         self._kept.append(prefix)
         places = [prefix.keys.index(key) for key in keys]
         if places == list(range(len(prefix.keys))):
@@ -210,10 +222,10 @@ class Prefixes:
             del self._kept[0]
 
     def _computed(
-        self, keys: list[tuple], clips: list[Clip], befores: Sequence[str], room: int
+        self, keys: list[str], clips: list[Clip], befores: Sequence[str], room: int
     ) -> Prefix:
         """Forward the prefixes of these clips, padded on the left."""
-        sights = self.sights.of(clips, befores)
+        sights = self.sights.of(clips, befores, keys)
         ids, mask = self.layout.padded([sight.ids for sight in sights])
         types = torch.tensor(self.layout.processor.create_mm_token_type_ids(ids.tolist()))
         grid = torch.stack([sight.grid for sight in sights])
@@ -233,7 +245,6 @@ class Prefixes:
         self.computed += len(clips)
         return Prefix(
             keys,
-            clips,
             layers,
             mask.to(device),
             following.to(device),

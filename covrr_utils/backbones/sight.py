@@ -107,11 +107,10 @@ class Sights:
         self.encoded = 0  # clips that went through the vision tower so far
         self.memory = SightMemory() if memory is None else memory
 
-    def of(self, clips: Sequence[Clip], befores: Sequence[str]) -> list[Sight]:
-        """The sight of every clip, each with what stands before it; those of equal content are
-        encoded once.
+    def of(self, clips: Sequence[Clip], befores: Sequence[str], keys: Sequence[str]) -> list[Sight]:
+        """The sight of every clip, each with what stands before it; those of equal content, which
+        have the same `key`, are encoded once.
         """
-        keys = [self._key(clip, before) for clip, before in zip(clips, befores)]
         first = {key: row for row, key in reversed(list(enumerate(keys)))}
         known = {key: sight for key in first if (sight := self.memory.get(key)) is not None}
         new = sorted(row for key, row in first.items() if key not in known)
@@ -172,7 +171,7 @@ class Sights:
             )
         ]
 
-    def _key(self, clip: Clip, before: str) -> str:
+    def key(self, clip: Clip, before: str) -> str:
         """Everything that decides a sight: frames, times, what stands before, the size in use."""
         size, about = self.layout.processor.video_processor.size, clip.metadata
         facts = [

@@ -104,7 +104,8 @@ class YesNo:
         """logit(yes) - logit(no) behind the question, one per pair; ``shown``: its clips."""
         layout, model = self.backbone.layout, self.backbone.model
         clips = [clip for row in shown for clip in row]
-        sights = self._sights.of(clips, [""] * len(clips))
+        keys = [self._sights.key(clip, "") for clip in clips]
+        sights = self._sights.of(clips, [""] * len(clips), keys)
         films = iter(sights)
         rows = [self._row(text, [next(films).ids for _ in row]) for row, text in zip(shown, texts)]
         head, cache = self._opened(rows)

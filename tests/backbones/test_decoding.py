@@ -16,8 +16,11 @@ from covrr_utils.backbones import decoding, prefix, sight, step
 from covrr_utils.backbones.answers import last_place
 from covrr_utils.backbones.backbone import Backbone
 from covrr_utils.backbones.generation import Generation, Prompt
+from covrr_utils.backbones.prefix import Prefixes
 from covrr_utils.backbones.registry import list_backbones
 from covrr_utils.benchmarks.benchmark import load_benchmark
+from covrr_utils.experiments.config import RunConfig
+from covrr_utils.experiments.run import Run
 from covrr_utils.reasoning import prompts
 from covrr_utils.reasoning.settings import Settings
 from covrr_utils.reasoning.strategies import strategy
@@ -220,14 +223,15 @@ def test_clips_go_through_the_vision_tower_in_passes_of_a_bounded_size(varied, m
     together, apart = (
         Backbone.load("mini-3m", device="cpu").generator.prefixes.sights for _ in range(2)
     )
+    keys = [together.key(clip, before) for clip, before in zip(varied, befores)]
     monkeypatch.setattr(sight, "PIXELS", sum(clip.frames[..., 0].size for clip in varied))
     assert together._passes(varied, range(len(varied))) == [list(range(len(varied)))]
     with torch.inference_mode():
-        expected = together.of(varied, befores)
+        expected = together.of(varied, befores, keys)
         monkeypatch.setattr(sight, "PIXELS", 2 * varied[0].frames[..., 0].size)
         passes = apart._passes(varied, range(len(varied)))
         assert 2 < len(passes) and sum(passes, []) == list(range(len(varied)))
-        for one, other in zip(apart.of(varied, befores), expected):
+        for one, other in zip(apart.of(varied, befores, keys), expected):
             assert one.ids == other.ids and torch.equal(one.grid, other.grid)
             assert torch.allclose(one.features, other.features, rtol=0, atol=1e-5)
     assert apart.encoded == len(varied) and not apart._passes(varied, [])
@@ -250,6 +254,58 @@ def test_a_reference_that_is_a_gallery_video_is_encoded_once(varied, triplets):
     backbone.sample_as(video_pixels=4 * 64 * 64)
     backbone.write([Prompt(clip, "x") for clip in varied], SHORT)
     assert sights.encoded == 18, "so is another size"
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_another_strategy_asks_goes_on_from_the_same_prefixes(
+    small_benchmark, runs, monkeypatch, threads
+):
+    """Also in lanes, which begin anew with every strategy, and where others were seen meanwhile."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        config = RunConfig(
+            benchmark=str(small_benchmark), backbone="mini-1m", device="cpu", batch_size=2
+        )
+        run = Run(config)
+        computed, compute = [], Prefixes._computed
+        monkeypatch.setattr(
+            Prefixes,
+            "_computed",
+            lambda self, keys, *rest: computed.extend(keys) or compute(self, keys, *rest),
+        )
+        run.queries("single_stage")
+        assert len(computed) == len(set(computed)) == 6
+        run.descriptions.videos(run.benchmark.gallery[:6], "others")
+        others = len(computed)
+        first = run.queries("two_stage")
+        assert len(computed) == others, "nothing was forwarded again"
+        monkeypatch.setenv("COVRR_RUNS", str(runs / "alone"))
+        alone = Run(config).queries("two_stage")
+    finally:
+        torch.set_num_threads(before)
+    for id_, query in alone.items():
+        assert query.text == first[id_].text
+        assert np.array_equal(query.description.states, first[id_].description.states)
+
+
+def test_what_waits_for_more_questions_has_no_room_for_tokens(varied):
+    backbone = Backbone.load("mini-3m", device="cpu", batch_size=2)
+    kept = backbone.generator.prefixes
+    for start in (0, 2):
+        backbone.write([Prompt(clip, "x") for clip in varied[start : start + 2]], SHORT)
+    again = [Prompt(clip, "y") for clip in varied[:2]]
+    whole = Backbone.load("mini-3m", device="cpu", batch_size=2)
+    first, second = kept._kept
+    for waiting, newest in ((first, second), (second, first)):
+        room = [
+            prefix.nbytes()
+            - sum(layer.keys.nbytes + layer.values.nbytes for layer in prefix.layers)
+            for prefix in (waiting, newest)
+        ]
+        assert room[0] == 0 < room[1]
+        equal(backbone.describe(again, SHORT), whole.describe(again, SHORT))
+    assert kept.computed == 4
 
 
 def test_what_is_kept_has_a_bound(varied, monkeypatch):
