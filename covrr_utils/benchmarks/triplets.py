@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import TypeVar
 
@@ -109,10 +110,16 @@ def video_id(value: object, where: str) -> str:
             f"{where}: {text!r} holds characters that cannot be printed; expected a video id such"
             " as 'folder/name'"
         )
-    plain = SUFFIX.sub("", str(PurePosixPath(text)))
+    plain = _without_suffix(text)
     if plain.endswith(("/", ".")) or not plain:
         raise LabelError(f"{where}: {text!r} names no video; expected an id such as 'folder/name'")
     return plain
+
+
+@lru_cache(maxsize=2**16)  # most videos are named several times
+def _without_suffix(text: str) -> str:
+    """A path without repeated slashes, parts that are ``.`` and a video's file extension."""
+    return SUFFIX.sub("", str(PurePosixPath(text)))
 
 
 def triplet_from_row(

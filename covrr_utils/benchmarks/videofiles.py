@@ -236,10 +236,11 @@ def _without_links(path: Path, folder: Path) -> bool:
     """Whether a path goes down from ``folder`` over no link, so that it cannot lead out of it; this
     takes less time than to resolve it.
     """
-    if not path.is_relative_to(folder):
+    here, whole = str(folder), str(path)
+    below = os.path.join(here, "")
+    if not whole.startswith(below):
         return False
-    parts, here = path.parts[len(folder.parts) :], str(folder)
-    for part in parts:
+    for part in whole[len(below) :].split(os.sep):
         here = os.path.join(here, part)
         if part == ".." or os.path.islink(here):
             return False

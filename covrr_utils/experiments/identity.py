@@ -4,9 +4,10 @@ read still holds what it held.
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Sequence
 from dataclasses import fields
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from covrr_utils.experiments.ranking_group import MODELS
 from covrr_utils.experiments.workbook import code_cells, own_parameters
 from covrr_utils.files import FileError, content_hash, digest, reason
 from covrr_utils.video.clips import ClipError
+
+_contents: dict[tuple[int, ...], str] = {}  # by device, number, size and times of change
 
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "pandas", "matplotlib", "av", "decord2")
 
@@ -67,7 +70,7 @@ def _benchmark(config: RunConfig) -> object:
 def _video(benchmark: Benchmark, video: str) -> str | None:
     """The content of a video's file; None where it is missing, else the cause."""
     try:
-        return _file(benchmark.video_path(video))
+        return _file(str(benchmark.video_path(video)))
     except ClipError as error:
         return str(error)
 
@@ -90,32 +93,41 @@ def _backbone(name: str, revision: str | None) -> object:
     return Path(config).parent.name if isinstance(config, str) else None
 
 
-def _folder(folder: Path, without: str = "") -> dict[str, str | None]:
-    """The content of every file below a folder, but for those in folders named ``without``."""
-    return {
-        path.relative_to(folder).as_posix(): _file(path)
-        for path in sorted(folder.rglob("*"))
-        if without not in path.parts and path.is_file()
-    }
+def _folder(folder: Path, without: str = "") -> dict[str, str]:
+    """The content of every file below a folder, but for those in folders named ``without``.
+
+    Links to folders are not followed. This is asked for some thousand files before and after every
+    notebook, so the paths stay text.
+    """
+    contents, above = {}, len(os.path.join(folder, ""))
+    for inside, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name != without]
+        for name in files:
+            path = os.path.join(inside, name)
+            if (content := _file(path)) is not None:
+                contents[path[above:]] = content
+    return contents
 
 
-def _file(path: Path) -> str | None:
+def _file(path: str) -> str | None:
     """The hash of a file's content; None where there is none, the reason where it is not readable.
 
-    A file of this size and time of change is read once in a process.
+    A file is read once in a process, whatever path leads to it, until its size or a time of change
+    is another.
     """
     try:
-        status = path.stat()
-        return _content(path, status.st_size, status.st_mtime_ns, status.st_ino)
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            return "no regular file"
+        times = status.st_mtime_ns, status.st_ctime_ns
+        key = (status.st_dev, status.st_ino, status.st_size, *times)
+        if key not in _contents:
+            _contents[key] = content_hash(Path(path))
+        return _contents[key]
     except FileNotFoundError:
         return None
     except OSError as error:
         return reason(error)
-
-
-@cache
-def _content(path: Path, size: int, changed: int, number: int) -> str:
-    return content_hash(path)
 
 
 def _version(package: str) -> str | None:

@@ -31,6 +31,9 @@ def own_data(tmp_path):
     return folder
 
 
+FOLDER = "a folder in the place of the file"
+
+
 def job_on(folder, benchmark, notebook="10_any", **parameters):
     (job,) = plan_jobs(
         [str(folder / "checkpoint")], [str(folder / benchmark)], [notebook], parameters
@@ -44,6 +47,7 @@ def job_on(folder, benchmark, notebook="10_any", **parameters):
         ("videos/0001.mp4", b"came back"),
         ("videos/0000.mp4", b"other frames"),
         ("videos/0000.mp4", None),
+        ("videos/0001.mp4", FOLDER),
         ("labels.csv", b"pth1,pth2,edit\n0000,0001,Make it dawn!!\n"),
         ("gallery.txt", b"0001\n0000\n"),
         ("checkpoint/model.safetensors", b"[]"),
@@ -61,10 +65,14 @@ def test_whatever_a_notebook_reads_decides(make_workbook, own_data, benchmark, c
     assert identity(job) == before
     if content is None:
         path.unlink()
+    elif content == FOLDER:
+        path.mkdir()
     else:
         path.write_bytes(content)
     assert identity(job) != before
-    if kept is None:
+    if content == FOLDER:
+        path.rmdir()
+    elif kept is None:
         path.unlink()
     else:
         path.write_bytes(kept)
