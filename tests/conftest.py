@@ -16,6 +16,7 @@ import pytest
 from tiny import TINY
 
 from covrr_utils import paths
+from covrr_utils.experiments import forked_kernels
 from covrr_utils.experiments.forked_kernels import provisioner
 
 # begun first, the longest before the others: no worker is left with one of them at the end, and the
@@ -132,12 +133,32 @@ def runs(tmp_path, monkeypatch):
     return tmp_path / "runs"
 
 
+@pytest.fixture(scope="session")
+def make_kernels_light():
+    """``make_kernels_light(monkeypatch)``: kernels are copies of a process, one for all tests, that
+    has imported what quick notebooks need. The one of the chapters takes long to begin, and goes on
+    meanwhile.
+    """
+    begun = []
+
+    def make(patched):
+        libraries = ("ipykernel.kernelapp", "ipykernel.ipkernel")
+        patched.setattr(forked_kernels, "LIBRARIES", libraries)
+        patched.setattr(forked_kernels, "_begun", begun)
+
+    yield make
+    for original in begun:
+        original.end()
+
+
 @pytest.fixture
-def make_workbook(tmp_path, monkeypatch, runs):
+def make_workbook(tmp_path, monkeypatch, runs, make_kernels_light):
     """``make_workbook({name: code})`` makes a workbook of quick notebooks beside the embedded data,
-    for this process and for those that it starts; the folder of the workbook.
+    for this process and for those that it starts; the folder of the workbook. Kernels are light.
     """
     import nbformat
+
+    make_kernels_light(monkeypatch)
 
     def make(notebooks, parameters="BENCHMARK = 'mini'\nBACKBONE = 'committed'\nSEED = 0"):
         root = tmp_path / "root"

@@ -20,9 +20,8 @@ from covrr_utils import paths
 from covrr_utils.cli import runs as commands
 from covrr_utils.cli.ending import STOPPED, Code
 from covrr_utils.cli.main import COMMANDS, main
-from covrr_utils.experiments import dry_run
+from covrr_utils.experiments import dry_run, forked_kernels
 from covrr_utils.experiments.config import RunConfig
-from covrr_utils.experiments.forked_kernels import KERNEL, _begun
 from covrr_utils.experiments.run import Run
 
 CHAPTER = """
@@ -123,8 +122,9 @@ def expected(caller):
 
 
 @pytest.fixture
-def elsewhere(caller, checkout, monkeypatch, tiny):
+def elsewhere(caller, checkout, monkeypatch, tiny, make_kernels_light):
     """Stand in the user's folder; few files may be open, and the checkout cannot be written."""
+    make_kernels_light(monkeypatch)
     monkeypatch.chdir(caller)
     monkeypatch.setattr(paths, "ROOT", checkout)
     monkeypatch.setenv("COVRR_ROOT", str(checkout))
@@ -180,8 +180,8 @@ def test_a_command_is_stopped_and_repeated(name, elsewhere, checkout, expected, 
     said = capsys.readouterr()
     assert said.err.strip().splitlines()[-1] == STOPPED and "Traceback" not in said.err
     children = psutil.Process().children()
-    kernels = [child for child in children if KERNEL in child.cmdline()]
-    forked = [kernel for original in _begun for kernel in original.kernels]
+    kernels = [child for child in children if forked_kernels.KERNEL in child.cmdline()]
+    forked = [kernel for original in forked_kernels._begun for kernel in original.kernels]
     forked = [kernel for kernel in forked if kernel.poll() is None]
     assert kernels == forked == [], "no kernel is left behind"
 

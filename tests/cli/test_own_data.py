@@ -66,7 +66,7 @@ def write_data(folder):
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory):
+def own(tmp_path_factory, make_kernels_light):
     """The data, after `covrr run` with a quick notebook in the chapters' place."""
     folder = tmp_path_factory.mktemp("own")
     write_data(folder)
@@ -85,6 +85,7 @@ def own(tmp_path_factory):
     options = ["--videos", str(folder / "clips"), "--gallery", str(folder / "gallery.txt")]
     options += ["--fps", FPS, "--backbone", "mini-1m", "--device", "cpu"]
     with pytest.MonkeyPatch.context() as patch:
+        make_kernels_light(patch)
         patch.setattr(paths, "ROOT", root)
         patch.setattr(runs, "DEFAULT_NOTEBOOKS", ("04_quick",))
         for name, place in (("ROOT", "workbook"), ("RUNS", "runs"), ("FIGURES", "figures")):

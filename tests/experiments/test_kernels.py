@@ -14,10 +14,14 @@ import pytest
 from covrr_utils import paths
 from covrr_utils.experiments import forked_kernels
 from covrr_utils.experiments.execution import _without_iris, execute
-from covrr_utils.experiments.forked_kernels import KERNEL, ForkedKernels
+from covrr_utils.experiments.forked_kernels import JUPYTERS, KERNEL, ForkedKernels
+
+CHAPTERS = forked_kernels.LIBRARIES, forked_kernels._begun  # before a fixture makes them light
 
 
 def test_the_kernel_is_this_python_whatever_the_user_has(make_workbook, tmp_path, monkeypatch):
+    monkeypatch.setattr(forked_kernels, "_begun", [])
+    assert forked_kernels.provisioner(forked=False) == JUPYTERS
     make_workbook({"10_any": f"import sys\nassert sys.executable == {sys.executable!r}"})
     spec = {"argv": ["false", "{connection_file}"], "display_name": "mine", "language": "python"}
     folder = tmp_path / "jupyter" / "kernels" / "python3"
@@ -68,6 +72,9 @@ plt.plot([1, 2])
 def test_a_kernel_is_forked_with_its_own_environment_and_everything_loaded(
     make_workbook, tmp_path, monkeypatch
 ):
+    libraries, begun = CHAPTERS
+    monkeypatch.setattr(forked_kernels, "LIBRARIES", libraries)
+    monkeypatch.setattr(forked_kernels, "_begun", begun)
     make_workbook({"10_any": COPY}, "TOLD = 'nothing'")
     made = []
     for told, threads in (("one", 1), ("two", 2)):
