@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import TypedDict
 
@@ -144,7 +144,11 @@ class Result:
 
     def summary(self) -> dict:
         """Everything but the queries."""
-        return {key: value for key, value in asdict(self).items() if key != "queries"}
+        return {key: value for key, value in self.to_dict().items() if key != "queries"}
+
+    def to_dict(self) -> dict:
+        """Everything by name, not copied."""
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
 
 
 def save_result(result: Result, folder: Path) -> Path:
@@ -158,7 +162,7 @@ def save_result(result: Result, folder: Path) -> Path:
     rows = [{**row, "first": row["top"][0] if row["top"] else None} for row in result.queries]
     table = pd.DataFrame(rows, columns=COLUMNS).astype({"rank": "Int64"})
     write_atomically(path.with_name(f"{path.stem}.csv"), csv_bytes(table))
-    write_json(path, asdict(result))
+    write_json(path, result.to_dict())
     paths.announce(path)
     return path
 

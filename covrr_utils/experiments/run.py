@@ -5,7 +5,7 @@ gallery, and keeps the result.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +32,7 @@ from covrr_utils.experiments.places import (
 from covrr_utils.experiments.ranking_group import of_states
 from covrr_utils.experiments.reranking import Reranking, rerank
 from covrr_utils.experiments.results import Method, Result, save_result
-from covrr_utils.experiments.stored import Described, DescribedQuery
+from covrr_utils.experiments.stored import Described, DescribedQuery, cut_off
 from covrr_utils.reasoning.validity import validity
 from covrr_utils.retrieval.pooling import CONTEXT, PREDICTS, pool, way_of
 from covrr_utils.retrieval.scores import Scores
@@ -67,6 +67,7 @@ class Run:
         self.descriptions = descriptions or Descriptions(config, benchmark_of(config), backbone)
         self.benchmark: Benchmark = self.descriptions.benchmark
         self._pooled_gallery: dict[tuple[str, ...], Outcomes[np.ndarray]] = {}
+        self._validity: dict[str, tuple[Outcomes[DescribedQuery], dict[str, object] | None]] = {}
 
     @property
     def backbone(self) -> Backbone:
@@ -139,10 +140,12 @@ class Run:
         `covrr_utils.reasoning.validity.validity`.
         """
         queries = self.queries(strategy)
-        voting = strategy == "self_consistency" and self.config.synthesis == "vote"
-        several = self.config.samples if voting else 1
-        texts = [text for query in queries.values() for text in query.stage_1]
-        return validity(texts, queries.failures.values(), several)
+        if self._validity.get(strategy, (None,))[0] is not queries:  # poolings share them
+            voting = strategy == "self_consistency" and self.config.synthesis == "vote"
+            each = self.config.samples if voting else 1
+            texts = [text for query in queries.values() for text in query.stage_1]
+            self._validity[strategy] = queries, validity(texts, queries.failures.values(), each)
+        return self._validity[strategy][1]
 
     @cached_property
     def words(self) -> WordFrequencies:
@@ -222,7 +225,7 @@ class Run:
             rank(self.benchmark, scores, method),
             validity=self.validity(strategy),
             retried=sum(query.retried for query in queries.values()),
-            cut_off={"queries": _cut_off(queries.values()), "gallery": _cut_off(gallery.values())},
+            cut_off={"queries": cut_off(queries.values()), "gallery": cut_off(gallery.values())},
             tokens_per_query=_mean([query.tokens for query in queries.values()]),
             seconds_per_query=_mean([query.seconds for query in queries.values()]),
             reranking=reranking.summary() if reranking else None,
@@ -288,11 +291,6 @@ class Run:
     @cached_property
     def _labels_hash(self) -> str:
         return labels_hash(self.benchmark)
-
-
-def _cut_off(described: Iterable[Described]) -> int:
-    """How many of the descriptions ended at the limit of new tokens."""
-    return sum(not item.ended for item in described)
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -6,7 +6,7 @@ here and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
@@ -120,3 +120,8 @@ class Stored(Outcomes[D]):
 
     def __len__(self) -> int:
         return len(self._records)
+
+
+def cut_off(described: Iterable[Described]) -> int:
+    """How many of the descriptions ended at the limit of new tokens."""
+    return sum(not item.ended for item in described)
