@@ -1,5 +1,9 @@
 """A run as mteb sees it: the same recalls, failures as misses, and the same fusions."""
 
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
@@ -7,9 +11,15 @@ from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.run import Run
 from covrr_utils.retrieval import fusion, metrics
 
-pytest.importorskip("mteb")
+BOARD = "covrr_utils.experiments.board"
 
-from covrr_utils.experiments.board import SPLIT, BenchmarkTask, Pipeline  # noqa: E402
+pytestmark = pytest.mark.skipif(find_spec("mteb") is None, reason="needs the extra mteb")
+
+
+@pytest.fixture
+def board():
+    """The module, imported by the tests that need it: mteb is a library of 1,700 modules."""
+    return import_module(BOARD)
 
 
 @pytest.fixture
@@ -24,45 +34,49 @@ def run(small_benchmark, tiny, runs):
     return Run(config, tiny)
 
 
-def recalls(run):
-    task = BenchmarkTask(run.benchmark)
-    scores = task.evaluate(Pipeline(run, "single_stage"), SPLIT, encode_kwargs={})["default"]
+def recalls(board, run):
+    task, pipeline = board.BenchmarkTask(run.benchmark), board.Pipeline(run, "single_stage")
+    scores = task.evaluate(pipeline, board.SPLIT, encode_kwargs={})["default"]
     return {k: scores[f"recall_at_{k}"] for k in metrics.KS}
 
 
-def test_recalls_are_those_of_the_workbook(run):
+def test_recalls_are_those_of_the_workbook(board, run):
     """The fused scores of random weights hold no ties, so the two tie rules agree."""
     result = run.evaluate("single_stage", save=False)
     assert len(set(result.ranks)) > 1
-    assert recalls(run) == pytest.approx({int(k): v for k, v in result.recall.items()}, abs=1e-5)
+    assert recalls(board, run) == pytest.approx(
+        {int(k): v for k, v in result.recall.items()}, abs=1e-5
+    )
 
 
-def test_it_is_a_search_protocol_and_says_who_ranks(run):
+def test_it_is_a_search_protocol_and_says_who_ranks(board, run):
     from mteb.models import SearchProtocol
 
-    pipeline = Pipeline(run, "single_stage")
+    pipeline = board.Pipeline(run, "single_stage")
     assert isinstance(pipeline, SearchProtocol) and not hasattr(pipeline, "predict")
     meta = pipeline.mteb_model_meta
     assert meta.name.endswith("-single_stage") and meta.revision
     assert meta.experiment_kwargs["scorers"] == ["states", "bm25"]
 
 
-def test_what_failed_is_a_miss_there_too(run, small_benchmark):
+def test_what_failed_is_a_miss_there_too(board, run, small_benchmark):
     lost = run.benchmark.triplets[0].reference
     run.benchmark.video_path(lost).unlink()
     result = run.evaluate("single_stage", save=False)
-    assert result.failures and recalls(run)[50] == pytest.approx(result.recall["50"], abs=1e-5)
+    assert result.failures and recalls(board, run)[50] == pytest.approx(
+        result.recall["50"], abs=1e-5
+    )
 
 
-def test_another_corpus_is_refused(run):
-    task = BenchmarkTask(run.benchmark)
+def test_another_corpus_is_refused(board, run):
+    task = board.BenchmarkTask(run.benchmark)
     task.load_data()
-    split = task.dataset["default"][SPLIT]
+    split = task.dataset["default"][board.SPLIT]
     with pytest.raises(ValueError, match="they differ in .*BenchmarkTask"):
-        Pipeline(run, "single_stage").index(split["corpus"].select(range(3)))
+        board.Pipeline(run, "single_stage").index(split["corpus"].select(range(3)))
     strange = split["queries"].map(lambda row: {"id": f"x{row['id']}"})
     with pytest.raises(ValueError, match="none of the run's triplets"):
-        Pipeline(run, "single_stage").search(strange, top_k=5)
+        board.Pipeline(run, "single_stage").search(strange, top_k=5)
 
 
 @pytest.mark.parametrize(
@@ -87,10 +101,7 @@ def test_fusions_are_those_of_mteb(scale, name):
 
 
 def test_without_mteb_the_error_names_the_extra(monkeypatch):
-    import importlib
-    import sys
-
     monkeypatch.setitem(sys.modules, "mteb.abstasks.retrieval", None)
-    monkeypatch.delitem(sys.modules, "covrr_utils.experiments.board")
+    monkeypatch.delitem(sys.modules, BOARD, raising=False)
     with pytest.raises(ImportError, match=r"covrr-workbook\[mteb\]"):
-        importlib.import_module("covrr_utils.experiments.board")
+        import_module(BOARD)
