@@ -37,7 +37,7 @@ extensions = [
 
 root_doc = "docs/index"
 include_patterns = ["*.md", "docs/**.md", "notebooks/**.ipynb", "data/**.md"]
-exclude_patterns = ["**/.ipynb_checkpoints"]
+exclude_patterns = [".*", "runs", "**/.ipynb_checkpoints"]  # not looked through: .venv is large
 default_role = "py:obj"
 
 nb_execution_mode = "off"
