@@ -124,7 +124,8 @@ def small_png(figure: plt.Figure, dpi: float) -> bytes:
 
 def _drawn(figure: plt.Figure, dpi: float) -> Image.Image:
     blob = io.BytesIO()
-    plain_text(figure).savefig(blob, format="png", dpi=dpi, metadata={"Software": None})
+    # not compressed, as it is read again at once
+    plain_text(figure).savefig(blob, format="png", dpi=dpi, pil_kwargs={"compress_level": 0})
     return Image.open(blob).convert("RGB")
 
 
