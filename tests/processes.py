@@ -4,6 +4,7 @@ worker is pickled as Ray does it, and a worker that is killed is dead.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from multiprocessing.connection import wait
 from types import SimpleNamespace
 
@@ -44,7 +45,8 @@ class ProcessRay:
 
         def call(name):
             def remote(phase, *rest):
-                ours.send_bytes(cloudpickle.dumps((name, phase, rest)))
+                with suppress(BrokenPipeError):  # of one that is dead `get` says so
+                    ours.send_bytes(cloudpickle.dumps((name, phase, rest)))
                 return ours
 
             return SimpleNamespace(remote=remote)

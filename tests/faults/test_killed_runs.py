@@ -44,13 +44,13 @@ def warm_models():
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_any_moment_ends_in_the_same_results(small_benchmark, tmp_path, faults):
+def test_a_run_killed_at_any_moment_ends_in_the_same_results(few_triplets, tmp_path, faults):
     """kill -9 of a whole run (gallery, two strategies, evaluation) at random moments;
     ``COVRR_KILLS`` says how many.
     """
 
     def run(name, kill_at=0):
-        return make("whole", small_benchmark, tmp_path / name, kill_at)
+        return make("whole", few_triplets, tmp_path / name, kill_at)
 
     code, touches = run("whole")
     whole = results(tmp_path / "whole")
@@ -67,18 +67,18 @@ def test_a_run_killed_at_any_moment_ends_in_the_same_results(small_benchmark, tm
 
 @pytest.mark.slow
 def test_a_reranking_killed_at_any_moment_ends_in_the_same_results(
-    small_benchmark, tmp_path, monkeypatch, faults
+    few_triplets, tmp_path, monkeypatch, faults
 ):
     """kill -9 at random moments while pairs are scored and stored."""
     described = tmp_path / "described"
     monkeypatch.setenv("COVRR_RUNS", str(described))
-    reranking(str(small_benchmark)).queries("two_stage")
-    reranking(str(small_benchmark)).gallery()
+    reranking(str(few_triplets)).queries("two_stage")
+    reranking(str(few_triplets)).gallery()
 
     def run(runs, kill_at=0):
         if not runs.exists():
             shutil.copytree(described, runs)
-        return make("rerank", small_benchmark, runs, kill_at)
+        return make("rerank", few_triplets, runs, kill_at)
 
     def outcome(runs):
         """Without what pairs cost, which depends on the batches they were scored in."""
@@ -137,13 +137,13 @@ def test_a_killed_rerun_goes_on_where_it_stopped(tmp_path, monkeypatch, faults):
     faults("kill -9 of a rerun of notebooks", 1, 1)
 
 
-def test_the_same_run_gives_the_same_bytes_apart_from_times(small_benchmark, tmp_path, monkeypatch):
+def test_the_same_run_gives_the_same_bytes_apart_from_times(few_triplets, tmp_path, monkeypatch):
     stored = []
     for number in range(2):
         monkeypatch.setenv("COVRR_RUNS", str(tmp_path / str(number)))
         run = Run(
             RunConfig(
-                benchmark=str(small_benchmark),
+                benchmark=str(few_triplets),
                 backbone="mini-1m",
                 batch_size=8,
                 device="cpu",
@@ -181,11 +181,11 @@ def done_by(config, runs, monkeypatch, **options):
 
 @pytest.mark.slow
 def test_workers_make_what_one_process_makes_though_one_is_killed(
-    small_benchmark, tmp_path, monkeypatch, faults
+    few_triplets, tmp_path, monkeypatch, faults
 ):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     config = RunConfig(
-        benchmark=str(small_benchmark),
+        benchmark=str(few_triplets),
         backbone="mini-1m",
         device="cpu",
         batch_size=2,
@@ -214,7 +214,7 @@ def test_workers_make_what_one_process_makes_though_one_is_killed(
     for one, other in zip(looked.queries, second.queries, strict=True):
         assert one["scores"] == pytest.approx(other["scores"], abs=1e-4)
     assert looked.reranking["pairs_per_query"] == second.reranking["pairs_per_query"] == 3
-    assert spread.keys() == alone.keys() and len(spread) > 60
+    assert spread.keys() == alone.keys() and len(spread) > 12
     for id_, description in spread.items():
         assert description.text == alone[id_].text
         np.testing.assert_array_equal(description.token_ids, alone[id_].token_ids)
