@@ -54,4 +54,5 @@ html_title = "CoVR-R Workbook"
 html_static_path = ["_static"]
 html_css_files = ["book.css"]
 html_copy_source = False
+html_scaled_image_link = False  # the style sheet of phones finds figures below their cell
 copybutton_prompt_text = r"    \$ |\$ "

@@ -62,13 +62,23 @@ def test_formulas_are_typeset_without_a_network(book):
             assert (page.parent / script).exists(), page.name
 
 
-def test_every_figure_of_a_chapter_has_its_text_in_the_book(book):
+def test_every_figure_of_a_chapter_has_its_text_and_its_size_in_the_book(book):
+    """A width alone: with a height, too, a window narrower than a figure would change its shape."""
     for path in paths.notebooks_dir().glob("*.ipynb"):
         cells = json.loads(path.read_text())["cells"]
         html = (book / "notebooks" / path.with_suffix(".html").name).read_text()
-        shown = {unescape(text) for text in re.findall(r'<img alt="([^"]*)"', html)}
-        for text in (cell["metadata"]["alt"] for cell in cells if "alt" in cell["metadata"]):
-            assert text in shown, (path.name, text)
+        shown = {
+            unescape(text): attributes
+            for text, attributes in re.findall(
+                r'<div class="cell_output[^>]*>\s*<img alt="([^"]*)"([^>]*)>', html
+            )
+        }
+        for cell in cells:
+            for output in cell.get("outputs", []):
+                if size := output.get("metadata", {}).get("image/png"):
+                    text = cell["metadata"]["alt"]
+                    assert f' width="{size["width"]}"' in shown.get(text, ""), (path.name, text)
+                    assert "height" not in shown[text], (path.name, text)
 
 
 def test_every_solution_is_folded_below_its_question(book):

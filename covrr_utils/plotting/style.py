@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
 import sys
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.colors import to_rgb
-from PIL import Image
+from PIL import Image, ImageOps
 
 from covrr_utils import paths
 from covrr_utils.files import write_atomically
@@ -36,7 +37,10 @@ SERIES = ("#332288", "#44aa99", "#aa4499", "#999933", "#555555", "#cc6677", "#dd
 
 RGB = tuple[float, float, float]
 
-# of frames of clips in the outputs of notebooks: levels of each colour channel, dots an inch
+SHARPNESS = 2  # pixels of a figure for each one that it is shown at, along either side
+
+# of frames of clips in the outputs of notebooks: levels of each colour channel, and the dots an
+# inch at which a figure with frames is shown at most
 LEVELS, PICTURE_DPI = 32, 70
 
 REFERENCE, HIT, MISS, QUIET, CHANGED = (
@@ -58,11 +62,15 @@ def colour_of(number: int, name: object = "") -> RGB:
     return to_rgb(SERIES[number % len(SERIES)])
 
 
-def use() -> None:
+def use(pictures: float = SHARPNESS) -> None:
     """The workbook's one style sheet; call it once per notebook.
 
-    Figures in a notebook are kept as small as those on disk.
+    Figures in a notebook are drawn for screens with two pixels in place of one (`small_png`). A
+    notebook with so many frames of clips that it would not stay under 1 MB asks for fewer
+    ``pictures``: the pixels of a figure with frames for each one shown, from 1 to `SHARPNESS`.
     """
+    if not 1 <= pictures <= SHARPNESS:
+        raise ValueError(f"pictures={pictures}: expected 1 (one pixel for one) to {SHARPNESS}")
     sns.set_theme(context="notebook", style="whitegrid", palette=SERIES)
     mpl.rcParams.update(
         {
@@ -86,7 +94,7 @@ def use() -> None:
         # the backend registers its own way to show a figure, to be replaced
         plt.switch_backend(mpl.get_backend())
         shell.display_formatter.formatters["image/png"].for_type(
-            plt.Figure, lambda figure: small_png(figure, figure.dpi)
+            plt.Figure, lambda figure: small_png(figure, pictures)
         )
 
 
@@ -102,24 +110,33 @@ def exact_png(figure: plt.Figure, dpi: float) -> bytes:
     every colour.
     """
     image = _drawn(figure, dpi)
-    if not has_pictures(figure):
-        image = image.quantize(256, dither=Image.Dither.NONE)
-    return _png(image)
+    return _png(image if has_pictures(figure) else _in_256_colours(image))
 
 
-def small_png(figure: plt.Figure, dpi: float) -> bytes:
-    """As `exact_png`, for the outputs of notebooks, which are to stay small: frames of clips have
-    `LEVELS` levels a channel there, no colour differs by more than half a level, and a figure with
-    frames has at most `PICTURE_DPI` dots an inch.
+def small_png(figure: plt.Figure, pictures: float = SHARPNESS) -> tuple[bytes, dict[str, int]]:
+    """The figure for the output of a notebook: as PNG, with the ``width`` at which it is shown.
+
+    There are `SHARPNESS` pixels for each one shown, so that letters are sharp on every screen; in a
+    figure with frames of clips there are ``pictures`` (see `use`). The outputs are to stay small:
+    such a figure is shown at `PICTURE_DPI` dots an inch at most, and has `LEVELS` levels a channel,
+    no colour differs by more than half a level. No height is given, so that a figure keeps its
+    shape in a window that is narrower than it.
     """
-    if not has_pictures(figure):
-        return exact_png(figure, dpi)
+    dpi, sharpness = figure.dpi, float(SHARPNESS)
+    if with_frames := has_pictures(figure):
+        dpi, sharpness = min(dpi, PICTURE_DPI), pictures
+    image = _drawn(figure, dpi * sharpness)
+    width = math.ceil(image.width / sharpness)
+    missing = math.ceil(width * sharpness) - image.width  # to a whole number of pixels shown
+    image = ImageOps.expand(image, (0, 0, missing, 0), "white")
     step = 255 / (LEVELS - 1)
-    return _png(
-        _drawn(figure, min(dpi, PICTURE_DPI)).point(
-            [round(round(value / step) * step) for value in range(256)] * 3
-        )
-    )
+    levels = [round(round(value / step) * step) for value in range(256)]
+    image = image.point(levels * 3) if with_frames else _in_256_colours(image)
+    return _png(image), {"width": width}
+
+
+def _in_256_colours(image: Image.Image) -> Image.Image:
+    return image.quantize(256, dither=Image.Dither.NONE)
 
 
 def _drawn(figure: plt.Figure, dpi: float) -> Image.Image:

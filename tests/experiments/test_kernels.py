@@ -1,6 +1,8 @@
 """Notebooks are executed wherever the checkout lies and whatever kernels the user has."""
 
 import asyncio
+import base64
+import io
 import json
 import os
 import signal
@@ -10,11 +12,13 @@ import time
 
 import psutil
 import pytest
+from PIL import Image
 
 from covrr_utils import paths
 from covrr_utils.experiments import forked_kernels
 from covrr_utils.experiments.execution import _without_iris, execute
 from covrr_utils.experiments.forked_kernels import JUPYTERS, KERNEL, ForkedKernels
+from covrr_utils.plotting import style
 
 CHAPTERS = forked_kernels.LIBRARIES, forked_kernels._begun  # before a fixture makes them light
 
@@ -64,6 +68,8 @@ assert float((numbers @ numbers).sum()) == float(numbers.sum(0) @ numbers.sum(1)
 pathlib.Path(os.environ["COVRR_WRITTEN"]).with_name("draw.json").write_text(
     json.dumps([np.random.rand(), os.getppid(), os.getpid()])
 )
+from covrr_utils.plotting import style
+style.use()
 plt.plot([1, 2])
 """
 
@@ -82,7 +88,9 @@ def test_a_kernel_is_forked_with_its_own_environment_and_everything_loaded(
         monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
         execution = execute("10_any", {"TOLD": told}, tmp_path / told, forked=True)
         assert execution.error is None
-        assert '"image/png"' in execution.path.read_text(), "the figure is shown"
+        figure = json.loads(execution.path.read_text())["cells"][-1]["outputs"][-1]
+        png = Image.open(io.BytesIO(base64.b64decode(figure["data"]["image/png"])))
+        assert figure["metadata"] == {"image/png": {"width": png.width / style.SHARPNESS}}
         made.append(json.loads((tmp_path / told / "draw.json").read_text()))
     (draw, original, kernel), (other, same, another) = made
     assert original == same and kernel != another, "two copies of one process"

@@ -2,12 +2,19 @@
 trace of the machine it ran on. Reads the files alone, so that it can run before every commit.
 """
 
+import base64
+import io
+import math
 import re
 
 import nbformat
 import pytest
+from PIL import Image
 
 from covrr_utils import paths
+from covrr_utils.plotting import style
+
+LARGEST = 1_000_000  # bytes of a notebook
 
 
 @pytest.fixture(params=sorted(paths.notebooks_dir().glob("*.ipynb")), ids=lambda path: path.stem)
@@ -35,7 +42,7 @@ def test_notebook_checks_are_not_vacuous(notebook):
 def test_notebooks_are_as_committed_notebooks_should_be(notebook):
     path, content = notebook
     assert content.metadata.kernelspec.name == "python3" and "widgets" not in content.metadata
-    assert path.stat().st_size < 1_000_000
+    assert path.stat().st_size < LARGEST
     raw = path.read_text()
     assert str(paths.ROOT) not in raw and "it/s]" not in raw and "Traceback" not in raw
     tagged = [cell for cell in content.cells if "parameters" in cell.metadata.get("tags", [])]
@@ -75,6 +82,30 @@ def test_solutions_were_run_and_belong_to_a_chapter(path):
     content = nbformat.read(path, 4)
     code = [cell for cell in content.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
-    assert content.metadata.kernelspec.name == "python3" and path.stat().st_size < 1_000_000
+    assert content.metadata.kernelspec.name == "python3" and path.stat().st_size < LARGEST
     raw = path.read_text()
     assert str(paths.ROOT) not in raw and "it/s]" not in raw and "Traceback" not in raw
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(paths.notebooks_dir().rglob("[!.]*.ipynb")),
+    ids=lambda path: f"{path.parent.stem}-{path.stem}",
+)
+def test_figures_have_twice_the_pixels_they_are_shown_at(path):
+    """So that letters are sharp on every screen. Where the frames of a chapter would take it past
+    `LARGEST`, its setup cell asks for fewer pixels of figures with frames, and for no fewer than
+    fill most of it.
+    """
+    content = nbformat.read(path, 4)
+    code = "\n".join(cell.source for cell in content.cells if cell.cell_type == "code")
+    fewer = re.search(r"^style\.use\(pictures=([\d.]+)\)", code, re.M)
+    assert fewer is None or path.stat().st_size > 0.9 * LARGEST, "there is room for style.use()"
+    for cell in content.cells:
+        for output in cell.get("outputs", []):
+            if png := output.get("data", {}).get("image/png"):
+                image = Image.open(io.BytesIO(base64.b64decode(png)))
+                with_frames = image.mode == "RGB"  # charts have 256 colours
+                sharpness = float(fewer[1]) if fewer and with_frames else style.SHARPNESS
+                (width,) = output.metadata["image/png"].values()
+                assert image.width == math.ceil(width * sharpness), cell.execution_count

@@ -120,11 +120,30 @@ def test_frames_of_clips_keep_their_colours(figures):
     style.save_figure(figure, "rows", pd.DataFrame({"x": [1]}))
     pixels = np.asarray(Image.open(figures / "rows.png").convert("RGB"))
     assert (pixels == YELLOW).all(axis=-1).mean() > 0.5
-    shown = np.asarray(Image.open(io.BytesIO(style.small_png(figure, 80))).convert("RGB"))
-    full = np.asarray(
-        Image.open(io.BytesIO(style.exact_png(figure, style.PICTURE_DPI))).convert("RGB")
-    )
-    assert np.abs(shown.astype(int) - full).max() <= 4
+    for sharpness in (style.SHARPNESS, 1.25):
+        shown = np.asarray(Image.open(io.BytesIO(style.small_png(figure, sharpness)[0])))
+        full = style.exact_png(figure, style.PICTURE_DPI * sharpness)
+        drawn = np.asarray(Image.open(io.BytesIO(full)).convert("RGB"))
+        assert np.abs(shown[:, : drawn.shape[1]].astype(int) - drawn).max() <= 4
+        assert (shown[:, drawn.shape[1] :] == 255).all(), "what is missing to a whole pixel"
     assert (
         Image.open(io.BytesIO(style.exact_png(charts.forest(measured("x"), "t"), 80))).mode == "P"
     )
+
+
+@pytest.mark.parametrize("pictures_wanted", [1, 1.25, 2])
+def test_a_notebook_shows_a_figure_at_its_size_with_twice_the_pixels(pictures_wanted):
+    """What of a figure with frames a notebook asks for is no matter to its charts."""
+    chart, rows = charts.forest(measured("x"), "t"), pictures.retrieval_rows([row("x")], clip_of)
+    for figure, dpi, sharpness in ((chart, 80, 2), (rows, style.PICTURE_DPI, pictures_wanted)):
+        png, metadata = style.small_png(figure, pictures_wanted)
+        inches = figure.get_tightbbox().width + 2 * plt.rcParams["savefig.pad_inches"]
+        assert abs(metadata["width"] - inches * dpi) < 2
+        assert Image.open(io.BytesIO(png)).width == np.ceil(metadata["width"] * sharpness)
+        assert list(metadata) == ["width"], "with a height a narrow window would change the shape"
+
+
+@pytest.mark.parametrize("pictures_wanted", [0, 0.5, 3])
+def test_no_figure_has_fewer_pixels_than_it_is_shown_at(pictures_wanted):
+    with pytest.raises(ValueError, match=r"pictures=.*expected 1 .* to 2"):
+        style.use(pictures_wanted)
