@@ -23,11 +23,11 @@ def two_threads():
     torch.set_num_threads(before)
 
 
-def answers(small_benchmark, runs, folder, monkeypatch, **options):
+def answers(few_triplets, runs, folder, monkeypatch, **options):
     """What a run with these options writes, by collection and id."""
     monkeypatch.setenv("COVRR_RUNS", str(runs / folder))
     config = RunConfig(
-        benchmark=str(small_benchmark), backbone="mini-1m", device="cpu", batch_size=4, **options
+        benchmark=str(few_triplets), backbone="mini-1m", device="cpu", batch_size=2, **options
     )
     run = Run(config)
     gallery = run.gallery()
@@ -35,12 +35,12 @@ def answers(small_benchmark, runs, folder, monkeypatch, **options):
     return run, {"gallery": gallery} | queries
 
 
-def test_two_lanes_write_what_one_writes(small_benchmark, runs, monkeypatch, two_threads):
+def test_two_lanes_write_what_one_writes(few_triplets, runs, monkeypatch, two_threads):
     layers = (0.5, 1.0)
-    _, two = answers(small_benchmark, runs, "two", monkeypatch, layers=layers, samples=2)
+    _, two = answers(few_triplets, runs, "two", monkeypatch, layers=layers, samples=2)
     monkeypatch.setattr(module, "MOST", 1)
     torch.set_num_threads(1)
-    _, one = answers(small_benchmark, runs, "one", monkeypatch, layers=layers, samples=2)
+    _, one = answers(few_triplets, runs, "one", monkeypatch, layers=layers, samples=2)
     for kind, outcomes in one.items():
         assert list(outcomes) == list(two[kind]) and not two[kind].failures
         for id_, described in outcomes.items():
@@ -50,8 +50,8 @@ def test_two_lanes_write_what_one_writes(small_benchmark, runs, monkeypatch, two
                 assert np.array_equal(getattr(other, field), getattr(this, field)), (kind, field)
 
 
-def test_every_token_counts_once(small_benchmark, runs, monkeypatch, two_threads):
-    run, outcomes = answers(small_benchmark, runs, "counted", monkeypatch, samples=2)
+def test_every_token_counts_once(few_triplets, runs, monkeypatch, two_threads):
+    run, outcomes = answers(few_triplets, runs, "counted", monkeypatch, samples=2)
     written = sum(len(described.description.tokens) for described in outcomes["gallery"].values())
     asked = sum(
         query.record.extra["tokens"]

@@ -73,7 +73,7 @@ def test_numbers_of_a_result_read_no_token_states(small_benchmark, filled_runs, 
         run.evaluate("two_stage")
 
 
-def test_what_is_stored_is_not_computed_again(small_benchmark, runs, model_gone):
+def test_what_is_stored_is_not_computed_again(few_triplets, runs, model_gone):
     """Every kind of description: of gallery and references, of every strategy, given traces, texts
     read alone; and every number that is made of them.
     """
@@ -86,11 +86,11 @@ def test_what_is_stored_is_not_computed_again(small_benchmark, runs, model_gone)
         return [*found, baselines.evaluate_reread(run, "two_stage")]
 
     options = {"backbone": "mini-1m", "samples": 2}
-    before = results(run_on(small_benchmark, **options))
+    before = results(run_on(few_triplets, **options))
     model_gone()
-    assert results(run_on(small_benchmark, **options)) == before
+    assert results(run_on(few_triplets, **options)) == before
     with pytest.raises(AssertionError, match="the model was asked"):
-        run_on(small_benchmark, seed=1, **options).queries("self_consistency")
+        run_on(few_triplets, seed=1, **options).queries("self_consistency")
 
 
 def test_a_loaded_backbone_can_be_shared(small_benchmark, runs, monkeypatch):
@@ -132,11 +132,11 @@ def test_states_of_layers_are_added_to_what_is_written(
             np.testing.assert_allclose(getattr(one, field), getattr(other, field), 2e-3, 2e-3)
 
 
-def test_what_is_written_with_states_of_layers_serves_without(small_benchmark, runs, model_gone):
-    deep = run_on(small_benchmark, layers=(1.0, 0.5))
+def test_what_is_written_with_states_of_layers_serves_without(few_triplets, runs, model_gone):
+    deep = run_on(few_triplets, layers=(1.0, 0.5))
     items = [*deep.gallery().values(), *deep.queries("two_stage").values()]
     model_gone()
-    run = run_on(small_benchmark)
+    run = run_on(few_triplets)
     for item, same in zip(items, [*run.gallery().values(), *run.queries("two_stage").values()]):
         one, other = item.description, same.description
         assert (item.id, item.record.extra) == (same.id, same.record.extra)

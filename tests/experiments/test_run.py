@@ -22,8 +22,8 @@ def run_on(benchmark, **options):
     )
 
 
-def test_a_second_run_computes_nothing_and_says_the_same(small_benchmark, runs, monkeypatch):
-    run = run_on(small_benchmark)
+def test_a_second_run_computes_nothing_and_says_the_same(few_triplets, runs, monkeypatch):
+    run = run_on(few_triplets)
     first = run.evaluate("two_stage")
     written = sorted(run.folder.iterdir())
     assert [path.suffix for path in written] == [".csv", ".json"]
@@ -33,9 +33,9 @@ def test_a_second_run_computes_nothing_and_says_the_same(small_benchmark, runs, 
         raise AssertionError("the model was asked again")
 
     monkeypatch.setattr(Backbone, "describe", never)
-    again = run_on(small_benchmark).evaluate("two_stage")
+    again = run_on(few_triplets).evaluate("two_stage")
     assert again == first and [path.read_bytes() for path in written] == before
-    assert run_on(small_benchmark).evaluate("two_stage", pooling="mean").ranks, (
+    assert run_on(few_triplets).evaluate("two_stage", pooling="mean").ranks, (
         "another pooling is a function of the store"
     )
 
@@ -78,32 +78,30 @@ def test_every_faulty_video_is_a_recorded_miss(small_benchmark, filled_runs):
     assert result.gallery_coverage < 1 and result.recall["50"] <= 0.5
 
 
-def test_a_repaired_video_is_tried_again_and_a_replaced_one_is_new(small_benchmark, runs):
-    benchmark = load_benchmark(small_benchmark)
+def test_a_repaired_video_is_tried_again_and_a_replaced_one_is_new(few_triplets, runs):
+    benchmark = load_benchmark(few_triplets)
     path = benchmark.video_path(benchmark.triplets[0].target)
     good = path.read_bytes()
     path.write_bytes(b"")
-    assert run_on(small_benchmark).evaluate("single_stage").coverage < 1
+    assert run_on(few_triplets).evaluate("single_stage").coverage < 1
     path.write_bytes(good)
-    result = run_on(small_benchmark).evaluate("single_stage")
+    result = run_on(few_triplets).evaluate("single_stage")
     assert result.coverage == 1 and result.failures == {}
     other = benchmark.video_path(benchmark.triplets[1].target)
     path.write_bytes(other.read_bytes())
-    texts = {
-        video: described.text for video, described in run_on(small_benchmark).gallery().items()
-    }
+    texts = {video: described.text for video, described in run_on(few_triplets).gallery().items()}
     assert texts[benchmark.triplets[0].target] == texts[benchmark.triplets[1].target]
 
 
-def test_unusable_traces_are_misses_not_gaps(small_benchmark, runs, monkeypatch):
+def test_unusable_traces_are_misses_not_gaps(few_triplets, runs, monkeypatch):
     monkeypatch.setattr(
         strategies,
         "parse_trace",
         lambda text: (_ for _ in ()).throw(strategies.TraceError("no trace")),
     )
-    result = run_on(small_benchmark).evaluate("two_stage")
+    result = run_on(few_triplets).evaluate("two_stage")
     assert (
-        result.failures == {"trace: unusable trace": 6}
+        result.failures == {"trace: unusable trace": 3}
         and result.recall["50"] == 0.0
         and result.coverage == 0.0
     )

@@ -52,7 +52,7 @@ def test_words_alone_have_no_pooling(run_with):
 
 
 def test_the_first_candidates_are_ordered_by_likelihood(run_with, monkeypatch):
-    run = run_with(rerank="likelihood", rerank_depth=5)
+    run = run_with(rerank="likelihood", rerank_depth=5, limit=3)
     result = run.evaluate("two_stage")
     assert result.options == {"rerank": "likelihood", "rerank_depth": 5}
     assert result.reranking["pairs_per_query"] == 5 and not result.reranking["unscored_pairs"]
@@ -69,7 +69,7 @@ def test_the_first_candidates_are_ordered_by_likelihood(run_with, monkeypatch):
         assert after["top"][:5] == sorted(candidates, key=by_hand.get, reverse=True)
         assert after["top"][5:] == before["top"][5:]
     monkeypatch.setattr(Likelihood, "of", never)
-    again = run_with(rerank="likelihood", rerank_depth=5).evaluate("two_stage")
+    again = run_with(rerank="likelihood", rerank_depth=5, limit=3).evaluate("two_stage")
     assert again == result, "every pair is in the store"
 
 
@@ -126,7 +126,7 @@ def test_a_candidate_that_cannot_be_scored_keeps_its_place(run_with, monkeypatch
 def test_an_adaptive_depth_goes_on_only_while_unsure(run_with, monkeypatch):
     from covrr_utils.experiments import reranking
 
-    run = run_with(rerank="likelihood", rerank_depth="adaptive")
+    run = run_with(rerank="likelihood", rerank_depth="adaptive", limit=2)
     monkeypatch.setattr(reranking, "CONFIDENT", 0.0)
     once = run.evaluate("two_stage", save=False).reranking["pairs_per_query"]
     monkeypatch.setattr(reranking, "CONFIDENT", 1.1)

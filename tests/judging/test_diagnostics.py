@@ -263,7 +263,7 @@ def test_quality_and_retrieval_by_hand():
     assert quality_and_retrieval(all_alike, Ranks)[1]["n"].tolist() == [6]
 
 
-def test_a_run_is_diagnosed_shown_and_questioned(small_benchmark, runs, tmp_path):
+def test_a_run_is_diagnosed_shown_and_questioned(small_benchmark, filled_runs, tmp_path):
     benchmark = load_benchmark(small_benchmark)
     gone = benchmark.triplets[0]
     benchmark.video_path(gone.reference).unlink()
@@ -331,7 +331,7 @@ def test_a_run_is_diagnosed_shown_and_questioned(small_benchmark, runs, tmp_path
         run.given("two_stage", gold)
 
 
-def test_the_commands(small_benchmark, runs, capsys, tmp_path):
+def test_the_commands(small_benchmark, filled_runs, capsys, tmp_path):
     shared = ["--benchmark", str(small_benchmark)]
     assert main.main(["score", *shared, "--sabotage", "--against", "overlap"]) == 0
     said = capsys.readouterr().out
@@ -387,9 +387,9 @@ def test_the_commands(small_benchmark, runs, capsys, tmp_path):
         assert main.main(arguments) == 2 and message in capsys.readouterr().err
 
 
-def test_constrained_runs_are_kept_apart(small_benchmark, runs):
+def test_constrained_runs_are_kept_apart(few_triplets, filled_runs):
     free, bound = (
-        Run(RunConfig(benchmark=str(small_benchmark), device="cpu", grammar=grammar))
+        Run(RunConfig(benchmark=str(few_triplets), device="cpu", grammar=grammar))
         for grammar in (None, "json")
     )
     one, two = free.evaluate("two_stage"), bound.evaluate("two_stage")
