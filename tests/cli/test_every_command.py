@@ -17,6 +17,7 @@ import pytest
 from disks import read_only
 
 from covrr_utils import paths
+from covrr_utils.benchmarks import checking
 from covrr_utils.cli import runs as commands
 from covrr_utils.cli.ending import STOPPED, Code
 from covrr_utils.cli.main import COMMANDS, main
@@ -131,6 +132,7 @@ def elsewhere(caller, checkout, monkeypatch, tiny, make_kernels_light):
     monkeypatch.setenv("COVRR_RUNS", "kept")
     monkeypatch.delenv("COVRR_FIGURES", raising=False)
     monkeypatch.setattr(commands, "DEFAULT_NOTEBOOKS", ("00_start_here",))
+    monkeypatch.setattr(checking, "WORKERS", 2)
     monkeypatch.setattr(dry_run, "random_backbone", lambda *given, **options: tiny)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))

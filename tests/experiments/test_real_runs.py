@@ -117,6 +117,12 @@ def merged(tmp_path, count):
     return path, [f"webvid={tmp_path / 'w'}", f"ss2={tmp_path / 's'}"]
 
 
+@pytest.fixture(autouse=True)
+def two_probe(monkeypatch):
+    """Two processes look at videos, on every machine: each takes longer to begin than to look."""
+    monkeypatch.setattr(checking, "WORKERS", 2)
+
+
 @pytest.fixture
 def hundred(tmp_path):
     return merged(tmp_path, 50)
