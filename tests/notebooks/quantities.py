@@ -257,7 +257,7 @@ def shown_by(cell: NotebookNode) -> Shown:
     """What a cell of code shows: its outputs, the CSV of its figures, and its own numbers."""
     lines = [line for output in cell.outputs for line in _lines(output)]
     for name in re.findall(r'"(\w+)"', cell.source):
-        if (file := paths.committed_figures_dir() / f"{name}.csv").is_file():
+        if (file := paths.ROOT / "figures" / f"{name}.csv").is_file():
             lines += file.read_text(encoding="utf-8").splitlines()
     found = (frozenset(_numbers(line)) for line in lines)
     code = re.sub(r"(?<=\d)_(?=\d)", "", cell.source)
