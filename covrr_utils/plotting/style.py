@@ -164,12 +164,11 @@ def save_figure(figure: plt.Figure, name: str, table: pd.DataFrame) -> None:
     files = {ending: folder / f"{name}.{ending}" for ending in ("csv", "pdf", "png")}
     png = exact_png(figure, mpl.rcParams["savefig.dpi"])
     same = files["pdf"].exists() and files["png"].exists() and files["png"].read_bytes() == png
-    blobs = {"csv": csv_bytes(table)}
+    write_atomically(files["csv"], csv_bytes(table))  # first: it says what is wrong with the folder
     if not same:
         files["png"].unlink(missing_ok=True)
-        blobs |= {"pdf": _pdf(figure), "png": png}
-    for ending, blob in blobs.items():
-        write_atomically(files[ending], blob)
+        write_atomically(files["pdf"], _pdf(figure))
+        write_atomically(files["png"], png)
     for file in files.values():
         paths.announce(file)
 

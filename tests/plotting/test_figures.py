@@ -1,11 +1,14 @@
+import errno
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from disks import read_only
 
 from covrr_utils import paths
 from covrr_utils.experiments.results import Result
-from covrr_utils.files import write_atomically
+from covrr_utils.files import FileError, write_atomically
 from covrr_utils.plotting import charts, paper_figures, style, tables
 from covrr_utils.plotting.lettering import plain_text
 from covrr_utils.plotting.tables import TABLES, UnknownTable, paper_table
@@ -85,6 +88,14 @@ def test_a_pdf_is_drawn_where_it_is_not_of_this_figure(figures, monkeypatch):
     assert pdf.read_bytes() != drawn and not png.exists(), "no PNG stands beside another's PDF"
     style.save_figure(one, "figure", tables_of("one"))
     assert pdf.read_bytes() == drawn and png.exists()
+
+
+def test_a_folder_that_cannot_be_written_keeps_the_figure_and_is_named(figures):
+    style.save_figure(charts.forest(tables_of("one"), "one"), "figure", tables_of("one"))
+    before = {path: path.read_bytes() for path in figures.iterdir()}
+    with read_only(figures, errno.EROFS), pytest.raises(FileError, match="read-only: .*COVRR_FIG"):
+        style.save_figure(charts.forest(tables_of("other"), "x"), "figure", tables_of("other"))
+    assert {path: path.read_bytes() for path in figures.iterdir()} == before
 
 
 @pytest.mark.parametrize("text", ["$20 to $30", "$$", "$x^$ and $"])
