@@ -20,7 +20,7 @@ from covrr_utils.plotting.style import HIT, REFERENCE
 
 DRAWS = 300  # shots among which a cause's example is chosen
 
-ACROSS, DOWN, SIDE = 5.9, 1.35, 1.15  # inches: a law's width and height, a frame's side
+ACROSS, DOWN, SIDE = 5.5, 1.2, 0.92  # inches: a law's width and height, a frame's side
 
 HEAD, BODY = 11.5, 10.5  # points: a law's sentence, and what follows from it
 

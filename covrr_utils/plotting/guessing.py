@@ -13,13 +13,15 @@ import matplotlib.pyplot as plt
 
 from covrr_utils.benchmarks.triplets import Triplet
 from covrr_utils.plotting.lettering import empty_figure, plain_text
-from covrr_utils.plotting.panels import NOTE, TITLE, grid, pair, room, seen, show_image, titled
+from covrr_utils.plotting.panels import NOTE, TITLE, grid, middle, room, seen, show_image, titled
 from covrr_utils.plotting.style import REFERENCE
 from covrr_utils.video.clips import Clip
 
 CANDIDATES = 5
 
-SIDE = 1.6  # inches: the width of a panel, with an early and a late frame
+BESIDE = 2  # choices beside each other in the figure: it is as wide as a page, and fits a slide
+
+SIDE, BETWEEN = 0.66, 0.3  # inches: of a frame, and from one choice to the next
 
 
 @dataclass(frozen=True)
@@ -71,26 +73,29 @@ def guessed(choices: Sequence[Choice], letters: str) -> int:
     for place, (letter, one) in enumerate(zip(letters, choices), 1):
         known = ascii_uppercase[: len(one.candidates)]
         if letter not in known:
-            raise ValueError(f"row {place}: no candidate {letter!r}; choose one of {known}")
+            raise ValueError(f"strip {place}: no candidate {letter!r}; choose one of {known}")
     return sum(letter == one.letter for letter, one in zip(letters, choices))
 
 
 def choices_figure(choices: Sequence[Choice], clip_of: Callable[[str], Clip]) -> plt.Figure:
-    """A row for each choice: the reference, then the candidates under their letters, each with an
-    early and a late frame; nothing tells the target.
+    """The choices with their numbers, `BESIDE` in a row: for each the reference, then the
+    candidates under their letters, all by their middle frames; nothing tells the target.
     """
     if not choices:
         return empty_figure("", "There is no triplet to choose for.")
     across = max(len(one.candidates) for one in choices) + 1
+    beside = min(BESIDE, len(choices))
     edits, above = titled(
-        [f"{place}.  “{one.triplet.edit}”" for place, one in enumerate(choices, 1)], SIDE * across
+        [f"{number}.  “{one.triplet.edit}”" for number, one in enumerate(choices, 1)], SIDE * across
     )
-    figure, axes = grid(len(choices), [SIDE] * across, SIDE / 2, above, room(1, NOTE))
-    for row, one, edit in zip(axes, choices, edits):
-        show_image(row[0], pair(seen(clip_of, one.triplet.reference)), colour=REFERENCE, width=3)
-        row[0].set_title(edit, loc="left", color="0.1", fontsize=TITLE)
-        row[0].set_xlabel("reference", fontsize=NOTE, color=REFERENCE)
-        for axis, letter, video in zip(row[1:], ascii_uppercase, one.candidates):
-            show_image(axis, pair(seen(clip_of, video)))
+    widths = [SIDE] * across + ([BETWEEN] + [SIDE] * across) * (beside - 1)
+    figure, axes = grid(-(-len(choices) // beside), widths, SIDE, above, room(1, NOTE))
+    for number, (one, edit) in enumerate(zip(choices, edits, strict=True)):
+        line, left = axes[number // beside], number % beside * (across + 1)
+        show_image(line[left], middle(seen(clip_of, one.triplet.reference)), "", REFERENCE, 3)
+        line[left].set_title(edit, loc="left", color="0.1", fontsize=TITLE)
+        line[left].set_xlabel("reference", fontsize=NOTE, color=REFERENCE)
+        for axis, letter, video in zip(line[left + 1 :], ascii_uppercase, one.candidates):
+            show_image(axis, middle(seen(clip_of, video)))
             axis.set_xlabel(letter, fontsize=NOTE)
     return plain_text(figure)

@@ -84,7 +84,7 @@ def triplet_figure(
     """
     shown = [("reference", reference, REFERENCE), ("target", target, HIT)]
     shown += [(kind.replace("_", " "), clip, MISS) for kind, clip in distractors.items()]
-    side = 2.4
+    side = 2.0
     across = side * len(shown)
     changes = trace.rows() if trace else []
     changed = "   ".join(f"{before} → {after}" for _, before, after in changes if before != after)

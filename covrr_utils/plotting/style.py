@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -62,15 +64,11 @@ def colour_of(number: int, name: object = "") -> RGB:
     return to_rgb(SERIES[number % len(SERIES)])
 
 
-def use(pictures: float = SHARPNESS) -> None:
+def use() -> None:
     """The workbook's one style sheet; call it once per notebook.
 
-    Figures in a notebook are drawn for screens with two pixels in place of one (`small_png`). A
-    notebook with so many frames of clips that it would not stay under 1 MB asks for fewer
-    ``pictures``: the pixels of a figure with frames for each one shown, from 1 to `SHARPNESS`.
+    Figures in a notebook are drawn for screens with two pixels in place of one (`small_png`).
     """
-    if not 1 <= pictures <= SHARPNESS:
-        raise ValueError(f"pictures={pictures}: expected 1 (one pixel for one) to {SHARPNESS}")
     sns.set_theme(context="notebook", style="whitegrid", palette=SERIES)
     mpl.rcParams.update(
         {
@@ -93,9 +91,7 @@ def use(pictures: float = SHARPNESS) -> None:
     if shell is not None and getattr(shell, "kernel", None) is not None:
         # the backend registers its own way to show a figure, to be replaced
         plt.switch_backend(mpl.get_backend())
-        shell.display_formatter.formatters["image/png"].for_type(
-            plt.Figure, lambda figure: small_png(figure, pictures)
-        )
+        shell.display_formatter.formatters["image/png"].for_type(plt.Figure, small_png)
 
 
 def has_pictures(figure: plt.Figure) -> bool:
@@ -113,26 +109,45 @@ def exact_png(figure: plt.Figure, dpi: float) -> bytes:
     return _png(image if has_pictures(figure) else _in_256_colours(image))
 
 
-def small_png(figure: plt.Figure, pictures: float = SHARPNESS) -> tuple[bytes, dict[str, int]]:
+def small_png(figure: plt.Figure) -> tuple[bytes, dict[str, int]]:
     """The figure for the output of a notebook: as PNG, with the ``width`` at which it is shown.
 
-    There are `SHARPNESS` pixels for each one shown, so that letters are sharp on every screen; in a
-    figure with frames of clips there are ``pictures`` (see `use`). The outputs are to stay small:
-    such a figure is shown at `PICTURE_DPI` dots an inch at most, and has `LEVELS` levels a channel,
-    no colour differs by more than half a level. No height is given, so that a figure keeps its
-    shape in a window that is narrower than it.
+    There are `SHARPNESS` pixels for each one shown, so that letters are sharp on every screen. The
+    outputs are to stay small: a figure with frames of clips is shown at `PICTURE_DPI` dots an inch
+    at most, and has `LEVELS` levels a channel, no colour differs by more than half a level; a frame
+    drawn larger than it is has its own pixels several times, and none between them. No height is
+    given, so that a figure keeps its shape in a window that is narrower than it.
     """
-    dpi, sharpness = figure.dpi, float(SHARPNESS)
-    if with_frames := has_pictures(figure):
-        dpi, sharpness = min(dpi, PICTURE_DPI), pictures
-    image = _drawn(figure, dpi * sharpness)
-    width = math.ceil(image.width / sharpness)
-    missing = math.ceil(width * sharpness) - image.width  # to a whole number of pixels shown
+    with_frames = has_pictures(figure)
+    dpi = SHARPNESS * (min(figure.dpi, PICTURE_DPI) if with_frames else figure.dpi)
+    with _pixels_repeated(figure, dpi):
+        image = _drawn(figure, dpi)
+    width = math.ceil(image.width / SHARPNESS)
+    missing = width * SHARPNESS - image.width  # to a whole number of pixels shown
     image = ImageOps.expand(image, (0, 0, missing, 0), "white")
     step = 255 / (LEVELS - 1)
     levels = [round(round(value / step) * step) for value in range(256)]
     image = image.point(levels * 3) if with_frames else _in_256_colours(image)
     return _png(image), {"width": width}
+
+
+@contextmanager
+def _pixels_repeated(figure: plt.Figure, dpi: float) -> Iterator[None]:
+    """While it is drawn with these dots an inch, the figure's frames that are enlarged have their
+    own pixels repeated, where otherwise new colours would be mixed between them.
+    """
+    before = []
+    for axes in figure.axes:
+        axes.apply_aspect()  # else it has its place, and not yet the shape of its frame
+        for image in axes.images:
+            if image.get_window_extent().width / figure.dpi * dpi > image.get_size()[1]:
+                before.append((image, image.get_interpolation()))
+                image.set_interpolation("nearest")
+    try:
+        yield
+    finally:
+        for image, interpolation in before:
+            image.set_interpolation(interpolation)
 
 
 def _in_256_colours(image: Image.Image) -> Image.Image:

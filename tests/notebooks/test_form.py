@@ -4,7 +4,6 @@ trace of the machine it ran on. Reads the files alone, so that it can run before
 
 import base64
 import io
-import math
 import re
 
 import nbformat
@@ -93,19 +92,10 @@ def test_solutions_were_run_and_belong_to_a_chapter(path):
     ids=lambda path: f"{path.parent.stem}-{path.stem}",
 )
 def test_figures_have_twice_the_pixels_they_are_shown_at(path):
-    """So that letters are sharp on every screen. Where the frames of a chapter would take it past
-    `LARGEST`, its setup cell asks for fewer pixels of figures with frames, and for no fewer than
-    fill most of it.
-    """
-    content = nbformat.read(path, 4)
-    code = "\n".join(cell.source for cell in content.cells if cell.cell_type == "code")
-    fewer = re.search(r"^style\.use\(pictures=([\d.]+)\)", code, re.M)
-    assert fewer is None or path.stat().st_size > 0.9 * LARGEST, "there is room for style.use()"
-    for cell in content.cells:
+    """So that letters are sharp on every screen."""
+    for cell in nbformat.read(path, 4).cells:
         for output in cell.get("outputs", []):
             if png := output.get("data", {}).get("image/png"):
                 image = Image.open(io.BytesIO(base64.b64decode(png)))
-                with_frames = image.mode == "RGB"  # charts have 256 colours
-                sharpness = float(fewer[1]) if fewer and with_frames else style.SHARPNESS
                 (width,) = output.metadata["image/png"].values()
-                assert image.width == math.ceil(width * sharpness), cell.execution_count
+                assert image.width == style.SHARPNESS * width, cell.execution_count

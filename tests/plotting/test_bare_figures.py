@@ -11,7 +11,15 @@ from drawers import CHARTS, YELLOW, clip, clip_of, measured, row, trace, triplet
 from matplotlib.text import Text
 from PIL import Image
 
-from covrr_utils.plotting import charts, judging_charts, paper_figures, pictures, style, training
+from covrr_utils.plotting import (
+    charts,
+    judging_charts,
+    panels,
+    paper_figures,
+    pictures,
+    style,
+    training,
+)
 from covrr_utils.video.clips import ClipError
 
 GONE = ClipError("missing", "no file")
@@ -120,30 +128,35 @@ def test_frames_of_clips_keep_their_colours(figures):
     style.save_figure(figure, "rows", pd.DataFrame({"x": [1]}))
     pixels = np.asarray(Image.open(figures / "rows.png").convert("RGB"))
     assert (pixels == YELLOW).all(axis=-1).mean() > 0.5
-    for sharpness in (style.SHARPNESS, 1.25):
-        shown = np.asarray(Image.open(io.BytesIO(style.small_png(figure, sharpness)[0])))
-        full = style.exact_png(figure, style.PICTURE_DPI * sharpness)
-        drawn = np.asarray(Image.open(io.BytesIO(full)).convert("RGB"))
-        assert np.abs(shown[:, : drawn.shape[1]].astype(int) - drawn).max() <= 4
-        assert (shown[:, drawn.shape[1] :] == 255).all(), "what is missing to a whole pixel"
+    shown = np.asarray(Image.open(io.BytesIO(style.small_png(figure)[0])))
+    full = style.exact_png(figure, style.PICTURE_DPI * style.SHARPNESS)
+    drawn = np.asarray(Image.open(io.BytesIO(full)).convert("RGB"))
+    assert np.abs(shown[:, : drawn.shape[1]].astype(int) - drawn).max() <= 4
+    assert (shown[:, drawn.shape[1] :] == 255).all(), "what is missing to a whole pixel"
     assert (
         Image.open(io.BytesIO(style.exact_png(charts.forest(measured("x"), "t"), 80))).mode == "P"
     )
 
 
-@pytest.mark.parametrize("pictures_wanted", [1, 1.25, 2])
-def test_a_notebook_shows_a_figure_at_its_size_with_twice_the_pixels(pictures_wanted):
-    """What of a figure with frames a notebook asks for is no matter to its charts."""
+def test_a_notebook_shows_a_figure_at_its_size_with_twice_the_pixels():
     chart, rows = charts.forest(measured("x"), "t"), pictures.retrieval_rows([row("x")], clip_of)
-    for figure, dpi, sharpness in ((chart, 80, 2), (rows, style.PICTURE_DPI, pictures_wanted)):
-        png, metadata = style.small_png(figure, pictures_wanted)
+    for figure, dpi in ((chart, 80), (rows, style.PICTURE_DPI)):
+        png, metadata = style.small_png(figure)
         inches = figure.get_tightbbox().width + 2 * plt.rcParams["savefig.pad_inches"]
         assert abs(metadata["width"] - inches * dpi) < 2
-        assert Image.open(io.BytesIO(png)).width == np.ceil(metadata["width"] * sharpness)
+        assert Image.open(io.BytesIO(png)).width == style.SHARPNESS * metadata["width"]
         assert list(metadata) == ["width"], "with a height a narrow window would change the shape"
 
 
-@pytest.mark.parametrize("pictures_wanted", [0, 0.5, 3])
-def test_no_figure_has_fewer_pixels_than_it_is_shown_at(pictures_wanted):
-    with pytest.raises(ValueError, match=r"pictures=.*expected 1 .* to 2"):
-        style.use(pictures_wanted)
+@pytest.mark.parametrize("side, mixed", [(60, False), (400, True)])
+def test_a_frame_drawn_larger_than_it_is_mixes_no_colours(side, mixed):
+    """Its pixels are repeated, in a notebook and nowhere else; one drawn smaller is averaged."""
+    board = np.indices((side, side)).sum(axis=0) % 2 * 255
+    figure, axis = plt.subplots(figsize=(1, 1), layout="none")
+    axis.set_position((0, 0, 1, 1))
+    panels.show_image(axis, np.repeat(board[..., None], 3, axis=2).astype(np.uint8))
+    before = style.exact_png(figure, 140)
+    greys = np.asarray(Image.open(io.BytesIO(style.small_png(figure)[0])).convert("L"))
+    middle = greys[40:100, 40:100]
+    assert bool(((middle > 0) & (middle < 255)).any()) == mixed
+    assert style.exact_png(figure, 140) == before, "the figure is as it was"

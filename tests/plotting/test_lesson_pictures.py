@@ -138,6 +138,21 @@ def test_a_choice_hides_the_target_among_its_rivals():
     assert "There is no triplet" in words(guessing.choices_figure([], clip_of))
 
 
+def test_choices_stand_beside_each_other_under_their_numbers():
+    three = [guessing.choice(triplet(text), "tr") for text in "xyz"]
+    figure = guessing.choices_figure(three, clip_of)
+    places = {
+        axis.get_title(loc="left")[:1]: axis.get_position()
+        for axis in figure.axes
+        if axis.get_title(loc="left")
+    }
+    assert places["1"].y0 == places["2"].y0 > places["3"].y0
+    assert places["1"].x0 == places["3"].x0 < places["2"].x0
+    shown = sum(1 + len(one.candidates) for one in three)
+    assert sum(bool(axis.images) for axis in figure.axes) == shown, "one frame of each, no more"
+    assert [axis.get_xlabel() for axis in figure.axes if axis.images][:3] == ["reference", "A", "B"]
+
+
 def test_the_candidate_that_fills_a_row_is_not_always_the_same():
     drawn = {guessing.choice(triplet("x"), "defgh", seed).candidates for seed in range(8)}
     assert len({video for row in drawn for video in row} & set("defgh")) > 1
@@ -150,7 +165,7 @@ def test_a_triplet_without_a_target_is_no_choice():
 
 @pytest.mark.parametrize(
     ("letters", "message"),
-    [("AB", "2 letters for 1 triplets"), ("Z", "row 1: no candidate 'Z'; choose one of ABCD")],
+    [("AB", "2 letters for 1 triplets"), ("Z", "strip 1: no candidate 'Z'; choose one of ABCD")],
 )
 def test_letters_that_name_no_candidate_are_refused(letters, message):
     with pytest.raises(ValueError, match=message):
