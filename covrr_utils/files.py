@@ -35,6 +35,9 @@ REASONS = {
     errno.EMFILE: "this process has too many files open",
     errno.ENFILE: "this machine has too many files open",
     errno.EIO: "the disk reports an input/output error",
+    errno.EISDIR: "a folder lies where a file is expected",
+    errno.ENOTDIR: "a file lies where a folder is expected",
+    errno.EEXIST: "a file lies where a folder is expected",
     errno.ENAMETOOLONG: "the name is too long for this file system",
     **dict.fromkeys(NO_LOCKS, "the file system refuses locks"),
 }
@@ -144,7 +147,7 @@ def write_atomically(path: Path, blob: bytes) -> None:
         If it cannot be written, or if a folder below ``runs/`` is a link that leads out of it.
     """
     with writing(path):
-        if _holds(path, blob):
+        if holds(path, blob):
             return
         refuse_links(path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,8 +164,22 @@ def write_atomically(path: Path, blob: bytes) -> None:
             raise
 
 
-def _holds(path: Path, blob: bytes) -> bool:
-    """Whether ``path`` is a file with exactly these bytes."""
+def delete(path: Path) -> None:
+    """Delete the file at ``path``, if there is one.
+
+    Raises
+    ------
+    FileError
+        If it cannot be deleted, or is a folder.
+    """
+    with writing(path):
+        path.unlink(missing_ok=True)
+
+
+def holds(path: Path, blob: bytes) -> bool:
+    """Whether ``path`` is a file, and no link to one, with exactly these bytes; of what cannot be
+    read it is not known, and it counts as other bytes.
+    """
     try:
         return (
             not path.is_symlink() and path.stat().st_size == len(blob) and path.read_bytes() == blob

@@ -18,7 +18,7 @@ from covrr_utils.experiments.jobs import Execution, Job
 from covrr_utils.experiments.kernels import in_threads, kernels, stop_if_left
 from covrr_utils.experiments.records import WRITTEN, finished, record
 from covrr_utils.experiments.workbook import notebook_path
-from covrr_utils.files import Locked, locked, say
+from covrr_utils.files import Locked, delete, locked, say, writing
 
 KERNEL_NAME = "python3"  # as the notebooks are committed
 
@@ -79,10 +79,11 @@ def execute(
         If there is no such notebook.
     """
     source = notebook_path(notebook)
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     target, beside = folder / f"{notebook}.ipynb", folder / f".{notebook}.running.ipynb"
     written = folder / WRITTEN
-    written.unlink(missing_ok=True)
+    delete(written)
     variables = {
         "COVRR_RUNS": str(paths.runs_dir()),
         "COVRR_FIGURES": str(figures or paths.figures_dir()),

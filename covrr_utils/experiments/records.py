@@ -12,7 +12,7 @@ from pathlib import Path
 
 from covrr_utils import paths
 from covrr_utils.experiments.jobs import Execution, Job
-from covrr_utils.files import content_hash, read_or_set_aside, write_atomically, write_json
+from covrr_utils.files import content_hash, delete, read_or_set_aside, write_atomically, write_json
 from covrr_utils.spreadsheet import csv_bytes
 
 WRITTEN = ".written"  # in a job's folder: what its notebook has written so far, one path per line
@@ -46,7 +46,7 @@ def record(job: Job, execution: Execution, before: str, after: str) -> Execution
     differ, something changed meanwhile, and the notebook is not done.
     """
     marker, written = job.folder / DONE, job.folder / WRITTEN
-    marker.unlink(missing_ok=True)
+    delete(marker)
     made = _announced(written)
     results = [result for path in made if (result := _result(path)) is not None]
     write_json(job.folder / "parameters.json", dict(job.parameters))
@@ -58,7 +58,7 @@ def record(job: Job, execution: Execution, before: str, after: str) -> Execution
         job.folder / "result.json",
         {"notebook": job.notebook, "error": execution.error, "results": summaries},
     )
-    written.unlink(missing_ok=True)
+    delete(written)
     if execution.ok and before == after:
         everything = [*made, executed_path(job), *(job.folder / name for name in OWN_FILES)]
         write_json(

@@ -202,6 +202,5 @@ def submit(run: Run, labels: Path, strategy: str, path: Path) -> Answers:
     answers = answer(run, strategy)
     data = build(labels, answers)
     validate(data, labels, run.benchmark.gallery)
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, data)
     return answers

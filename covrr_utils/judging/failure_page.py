@@ -48,7 +48,6 @@ def write_failure_page(
     )
     shown = "all" if hits else "misses"
     path = to or run.quality_folder / result_name(result, f"__{shown}.html")
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, page)
     return path
 

@@ -60,7 +60,6 @@ def save_printed(figure: plt.Figure, name: str) -> dict[str, float]:
     with mpl.rc_context({"savefig.bbox": None}):  # "tight" would cut the page
         figure.savefig(blob, format="pdf", metadata={"CreationDate": None, "ModDate": None})
     path = paths.figures_dir() / "paper" / f"{name}.pdf"
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, blob.getvalue())
     paths.announce(path)
     plt.close(figure)

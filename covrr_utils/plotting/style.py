@@ -15,7 +15,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image, ImageOps
 
 from covrr_utils import paths
-from covrr_utils.files import write_atomically
+from covrr_utils.files import delete, holds, write_atomically
 from covrr_utils.frames import pd
 from covrr_utils.plotting.lettering import plain_text
 from covrr_utils.spreadsheet import csv_bytes
@@ -173,15 +173,19 @@ def save_figure(figure: plt.Figure, name: str, table: pd.DataFrame) -> None:
 
     The PNG is written last, and one of another figure is taken away first. So where the same PNG is
     there, the PDF beside it is of this figure, and is not drawn again.
+
+    Raises
+    ------
+    FileError
+        If one of them cannot be written, or a folder lies in its place.
     """
     folder = paths.figures_dir()
-    folder.mkdir(parents=True, exist_ok=True)
     files = {ending: folder / f"{name}.{ending}" for ending in ("csv", "pdf", "png")}
     png = exact_png(figure, mpl.rcParams["savefig.dpi"])
-    same = files["pdf"].exists() and files["png"].exists() and files["png"].read_bytes() == png
+    same = holds(files["png"], png) and files["pdf"].is_file()
     write_atomically(files["csv"], csv_bytes(table))  # first: it says what is wrong with the folder
     if not same:
-        files["png"].unlink(missing_ok=True)
+        delete(files["png"])
         write_atomically(files["pdf"], _pdf(figure))
         write_atomically(files["png"], png)
     for file in files.values():

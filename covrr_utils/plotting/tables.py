@@ -119,7 +119,6 @@ def save_table(
     each column of ``best`` is bold, and the texts of the column ``note`` are told below the table.
     """
     folder = paths.figures_dir()
-    folder.mkdir(parents=True, exist_ok=True)
     latex = latex_table(readable(table, words(caption), best=best), name, note)
     for ending, content in (("csv", csv_bytes(table)), ("tex", latex.encode())):
         write_atomically(folder / f"{name}.{ending}", content)

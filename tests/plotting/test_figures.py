@@ -1,4 +1,5 @@
 import errno
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -96,6 +97,43 @@ def test_a_folder_that_cannot_be_written_keeps_the_figure_and_is_named(figures):
     with read_only(figures, errno.EROFS), pytest.raises(FileError, match="read-only: .*COVRR_FIG"):
         style.save_figure(charts.forest(tables_of("other"), "x"), "figure", tables_of("other"))
     assert {path: path.read_bytes() for path in figures.iterdir()} == before
+
+
+@pytest.mark.parametrize("ending", ["csv", "pdf", "png"])
+def test_a_folder_in_the_place_of_a_figure_is_named(figures, ending):
+    (figures / f"figure.{ending}").mkdir(parents=True)
+    with pytest.raises(FileError, match=f"a folder lies .*figure.{ending} .*COVRR_FIGURES"):
+        style.save_figure(charts.forest(tables_of("one"), "one"), "figure", tables_of("one"))
+
+
+def test_a_file_in_the_place_of_the_figures_is_named(tmp_path, monkeypatch):
+    file = tmp_path / "file"
+    file.write_bytes(b"x")
+    monkeypatch.setenv("COVRR_FIGURES", str(file))
+    for save in (
+        lambda: style.save_figure(charts.forest(tables_of("x"), "x"), "figure", tables_of("x")),
+        lambda: tables.save_table(tables_of("x"), "table", "x"),
+    ):
+        with pytest.raises(FileError, match="a file lies where a folder .*COVRR_FIGURES"):
+            save()
+    assert file.read_bytes() == b"x"
+
+
+def test_a_figure_that_cannot_be_read_is_written_again(figures, monkeypatch):
+    """It is not known to be this figure, so it is drawn; a reader's permission is not needed."""
+    table = tables_of("one")
+    style.save_figure(charts.forest(table, "one"), "figure", table)
+    before, read = (figures / "figure.png").read_bytes(), Path.read_bytes
+
+    def refusing(path):
+        if path.parent == figures:
+            raise PermissionError(errno.EACCES, "denied", str(path))
+        return read(path)
+
+    with monkeypatch.context() as unreadable:
+        unreadable.setattr(Path, "read_bytes", refusing)
+        style.save_figure(charts.forest(table, "one"), "figure", table)
+    assert (figures / "figure.png").read_bytes() == before
 
 
 @pytest.mark.parametrize("text", ["$20 to $30", "$$", "$x^$ and $"])
