@@ -116,8 +116,10 @@ def _request(command: Command, values: Mapping[str, object]) -> Request:
 
     options = dict(values)
     file = options.pop(PARAMETERS, None)
-    parameters = read_parameters(Path(str(file))) if file is not None else {}
-    RunConfig.from_parameters(parameters, own_parameters())  # an unknown name is told before all
+    parameters = {}
+    if file is not None:
+        parameters = read_parameters(Path(str(file)))
+        RunConfig.from_parameters(parameters, own_parameters())  # unknown names are told before all
     from_file = {name.lower(): value for name, value in parameters.items()}
     others = {
         name: value
@@ -155,9 +157,10 @@ def _structure(command: Command) -> type:
             members.insert(0, positional)
         if options:
             panel = make_dataclass(group.__name__, options.values(), kw_only=True)
-            panel.__doc__ = " ".join((group.__doc__ or "").split())
+            # told here, or tyro would look for it in what it takes for the source of the class
+            about = {"help": " ".join((group.__doc__ or "").split())}
             title = group.__name__.removesuffix("Options").lower()
-            members.append((title, panel, field(default_factory=panel)))
+            members.append((title, panel, field(default_factory=panel, metadata=about)))
     return make_dataclass("Arguments", members, kw_only=True)
 
 

@@ -1,5 +1,6 @@
 """Every option of every command comes from `RunConfig` or from the command's own model."""
 
+import inspect
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 
 from covrr_utils import paths
 from covrr_utils.cli import main, options
+from covrr_utils.experiments import workbook
 from covrr_utils.experiments.config import RunConfig
 from covrr_utils.experiments.workbook import read_parameters
 
@@ -50,6 +52,21 @@ def test_every_command_with_a_run_takes_all_that_decides_it(name, capsys):
 @pytest.mark.parametrize("name", ["", *main.COMMANDS])
 def test_help_fits_a_hundred_columns(name, capsys):
     assert max(map(len, help_of(name, capsys).splitlines())) <= 100
+
+
+def test_options_are_parsed_without_reading_sources_or_notebooks(monkeypatch, capsys):
+    """tyro would look in sources for what it is not told, and only a parameter file names what
+    notebooks alone know.
+    """
+
+    def fail(*_):
+        raise AssertionError("this takes long")
+
+    monkeypatch.setattr(inspect, "getsource", fail)
+    monkeypatch.setattr(workbook, "own_parameters", fail)
+    assert " retrieval options " in help_of("run", capsys)
+    _, request = parsed("run", "--limit", "3")
+    assert request.config == RunConfig(limit=3)
 
 
 def test_help_names_the_valid_values(capsys):
