@@ -9,9 +9,13 @@ import json
 import shutil
 
 import matplotlib.pyplot as plt
+from fontTools.subset import Options
 
 from covrr_utils import paths
 from covrr_utils.experiments.workbook import PARAMETERS_TAG, notebook_path
+
+# how a font lays out texts: no PDF reads it, and half the time of writing one goes to shortening it
+LAYOUT = ("GDEF", "GPOS", "GSUB")
 
 
 def perform(chapter: str, monkeypatch, **parameters) -> str:
@@ -22,6 +26,8 @@ def perform(chapter: str, monkeypatch, **parameters) -> str:
     names, printed = {"__name__": "__main__"}, io.StringIO()
     monkeypatch.chdir(paths.notebooks_dir())
     monkeypatch.setattr(paths, "_figures", [])  # a chapter decides for its own process
+    left_out = [*Options._drop_tables_default, *LAYOUT]
+    monkeypatch.setattr(Options, "_drop_tables_default", left_out)
     try:
         for cell in json.loads(notebook_path(chapter).read_text())["cells"]:
             if cell["cell_type"] != "code":
