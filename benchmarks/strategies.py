@@ -45,6 +45,12 @@ class Forgetful:
         """As `Backbone.write`."""
         return [description.text for description in self.describe(prompts, *arguments)]
 
+    def sample(
+        self, prompts: Sequence[Prompt], generations: Sequence[Generation], *arguments: object
+    ) -> list[list[str]]:
+        """As `Backbone.sample`, sample by sample."""
+        return [self.write(prompts, generation, *arguments) for generation in generations]
+
 
 def two_stages(backbone: Backbone, items: Items, settings: Settings) -> object:
     """Two stages that both write: where random weights write no trace, the second is given the
@@ -61,8 +67,7 @@ def five_samples(backbone: Backbone, items: Items, settings: Settings) -> object
     if backbone_of(backbone).weights != "random":
         return self_consistency(backbone, items, settings)
     asked = [Prompt(clip, triplet.edit) for triplet, clip in items]
-    for number in range(settings.samples):
-        backbone.describe(asked, settings.sampling(number))
+    backbone.sample(asked, [settings.sampling(number) for number in range(settings.samples)])
     return gold_trace(backbone, items, settings)
 
 

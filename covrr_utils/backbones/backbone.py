@@ -1,5 +1,5 @@
-"""One frozen Qwen3-VL with two verbs: `write` answers prompts with text, `describe` also keeps the
-states behind every token.
+"""One frozen Qwen3-VL with three verbs: `write` answers prompts with text, `sample` several times
+with other seeds, `describe` also keeps the states behind every token.
 
 The embedded mini backbones are ordinary checkpoint folders: nothing here knows them. What the
 paper's code calls "penultimate" is the input of ``lm_head``, the final post-norm hidden state.
@@ -14,10 +14,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from tqdm import tqdm
 from transformers import GenerationConfig
 
+from covrr_utils.backbones.answers import blocks_at
 from covrr_utils.backbones.chat import Layout
 from covrr_utils.backbones.checkpoints import load_checkpoint
 from covrr_utils.backbones.decoding import TextGenerator
@@ -26,6 +26,7 @@ from covrr_utils.backbones.generation import Generation, Prompt
 from covrr_utils.backbones.identity import Identity, differences, weights_hash
 from covrr_utils.backbones.quickening import quicken
 from covrr_utils.backbones.reading import read
+from covrr_utils.backbones.sampling import sample
 from covrr_utils.video.clips import Sampling
 from covrr_utils.video.scaling import PixelBudget
 
@@ -243,6 +244,19 @@ class Backbone:
         """One text per prompt, in order."""
         return [description.text for description in self.describe(prompts, generation, desc)]
 
+    def sample(
+        self, prompts: Sequence[Prompt], generations: Sequence[Generation], desc: str | None = None
+    ) -> list[list[str]]:
+        """For each of these ways of generating, one text per prompt, in order: those that `write`
+        gives. Samples are written side by side, as far as `batch_size` rows and memory allow.
+
+        Raises
+        ------
+        ValueError
+            If the ways differ in more than their seeds.
+        """
+        return sample(self, prompts, generations, desc)
+
     def describe(
         self,
         prompts: Sequence[Prompt],
@@ -252,15 +266,18 @@ class Backbone:
     ) -> list[Description]:
         """One `Description` per prompt, in order; ``desc`` shows a progress bar of that name.
 
-        ``layers``: depths in (0, 1] of decoder blocks whose outputs are kept too (see `blocks_at`).
+        ``layers``: depths in (0, 1] of decoder blocks whose outputs are kept too, see
+        `covrr_utils.backbones.answers.blocks_at`.
 
         Raises
         ------
         NotFinite
             If a state is not finite.
+        ValueError
+            If a depth is not in (0, 1].
         """
         generation = generation or Generation()
-        blocks = self.blocks_at(layers)
+        blocks = blocks_at(self.model, layers)
         descriptions: list[Description] = []
         with tqdm(total=len(prompts), desc=desc, disable=desc is None) as bar:
             for start in range(0, len(prompts), self.batch_size):
@@ -268,22 +285,6 @@ class Backbone:
                 descriptions += self.generator.describe(batch, generation, blocks)
                 bar.update(len(batch))
         return descriptions
-
-    def blocks_at(self, depths: Sequence[float]) -> list[torch.nn.Module]:
-        """The decoder blocks at these depths: 1.0 is the last one, 0.5 the one in the middle
-        (rounded, half up).
-
-        Raises
-        ------
-        ValueError
-            If a depth is not in (0, 1].
-        """
-        blocks = self.model.model.language_model.layers
-        if wrong := [depth for depth in depths if not 0 < depth <= 1]:
-            raise ValueError(
-                f"layers are depths in (0, 1], such as 0.5 for the middle block; got {wrong[0]!r}"
-            )
-        return [blocks[max(int(depth * len(blocks) + 0.5), 1) - 1] for depth in depths]
 
     def read(self, texts: Sequence[str]) -> list[Description]:
         """Each text as a `Description`, read by the model in a user turn of its own, without a

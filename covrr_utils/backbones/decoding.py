@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, cast
@@ -72,27 +73,49 @@ class TextGenerator:
         seen = None if self._whole is None else self._whole.prefixes.sights.memory
         return Prefixes(self.backbone.model, self.backbone.layout, seen, self._kept)
 
-    @torch.inference_mode()
     def describe(
         self, prompts: Sequence[Prompt], generation: Generation, blocks: Sequence[torch.nn.Module]
     ) -> list[Description]:
-        """Generate for one batch.
+        """Generate for one batch."""
+        return self.sample(prompts, [generation], blocks)[0]
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        prompts: Sequence[Prompt],
+        generations: Sequence[Generation],
+        blocks: Sequence[torch.nn.Module] = (),
+    ) -> list[list[Description]]:
+        """Generate for one batch in each of these ways, which differ in their seeds alone, all at
+        once: a row for every prompt and seed.
 
         Sampling is seeded by the decoding's seed and the batch's own texts and clips, not by what
-        ran before.
+        ran before or runs beside it.
+
+        Raises
+        ------
+        ValueError
+            If the ways differ in more than their seeds.
         """
-        layout = self.backbone.layout
+        generation = generations[0]
+        if any(replace(other, seed=generation.seed) != generation for other in generations):
+            raise ValueError("samples that are drawn at once differ in their seeds alone")
+        layout, times = self.backbone.layout, len(generations)
         chats = [layout.chat(prompt.text) for prompt in prompts]
         ids, mask = layout.padded([layout.question_ids(chat) for chat in chats])
         room = ids.shape[1] + min(generation.max_new_tokens, RESERVE)
         try:
-            opened = self.prefixes.open([prompt.clip for prompt in prompts], chats, room)
-            chance = self._chance(prompts, generation)
-            answers = self._answered(opened, ids, mask, generation, blocks, chance)
+            opened = self.prefixes.open(
+                [prompt.clip for prompt in prompts] * times, chats * times, room
+            )
+            chances = [self._chance(prompts, one) for one in generations if one.do_sample]
+            answers = self._answered(
+                opened, ids.repeat(times, 1), mask.repeat(times, 1), generation, blocks, chances
+            )
         except BaseException:
             self.prefixes.clear()  # memory may have run out: a smaller batch needs what they hold
             raise
-        batch = len(prompts)
+        batch = len(prompts) * times
         tokens, logprobs = (
             answers.whole(steps, batch) for steps in (answers.tokens, answers.logprobs)
         )
@@ -107,10 +130,12 @@ class TextGenerator:
                 layers=torch.stack([layer[row] for layer in deeper]) if deeper else None,
                 vision=opened.vision[row],
             )
-            for row, prompt in enumerate(prompts)
+            for row, prompt in enumerate([*prompts] * times)
         ]
         self._count(sum(len(description.tokens) for description in descriptions))
-        return descriptions
+        return [
+            descriptions[start : start + len(prompts)] for start in range(0, batch, len(prompts))
+        ]
 
     def _count(self, tokens: int) -> None:
         with self._counting:
@@ -118,10 +143,8 @@ class TextGenerator:
         if self._whole is not None:
             self._whole._count(tokens)
 
-    def _chance(self, prompts: Sequence[Prompt], generation: Generation) -> torch.Generator | None:
-        """The random numbers of one batch; None where nothing is drawn."""
-        if not generation.do_sample:
-            return None
+    def _chance(self, prompts: Sequence[Prompt], generation: Generation) -> torch.Generator:
+        """The random numbers of one batch and seed."""
         content = json.dumps([generation.seed, *((p.clip.id, p.text) for p in prompts)])
         seed = int.from_bytes(hashlib.sha256(content.encode()).digest()[:7], "big")
         return torch.Generator(self.backbone.model.device).manual_seed(seed)
@@ -133,19 +156,20 @@ class TextGenerator:
         mask: Int[torch.Tensor, "batch question"],
         generation: Generation,
         blocks: Sequence[torch.nn.Module],
-        chance: torch.Generator | None,
+        chances: Sequence[torch.Generator],
     ) -> Answers:
         """Read the questions, then write token by token until every row has ended its turn or the
-        limit is reached.
+        limit is reached; the ``chances`` are those of `next_tokens`.
         """
         model, device = self.backbone.model, self.backbone.model.device
         decoder, head = model.model.language_model, model.get_output_embeddings()
         ends = torch.tensor(self.backbone.end_ids, device=device)
         answers = Answers(layers=[[] for _ in blocks])
         ids, mask = ids.to(device), mask.to(device)
-        batch, cache, processors = len(ids), opened.cache, self._processors(generation)
-        rows, written = torch.arange(batch), ids[:, :0]
-        finished = torch.zeros(batch, dtype=torch.bool, device=device)
+        cache, processors = opened.cache, self._processors(generation)
+        rows, written = torch.arange(len(ids)), ids[:, :0]
+        share = len(ids) // max(len(chances), 1)
+        finished = torch.zeros(len(ids), dtype=torch.bool, device=device)
         position = opened.next_position[:, None] + (mask.cumsum(1) - 1).clamp(min=0)
         seen = torch.cat([opened.mask, mask], 1)
         padded = not bool(seen.all())
@@ -169,7 +193,7 @@ class TextGenerator:
                     state = step(ids, shown, position, cache)
                 scores = head(state).float().to(device)
                 chosen = next_tokens(
-                    processors(cast(torch.LongTensor, written), scores), chance, rows, batch
+                    processors(cast(torch.LongTensor, written), scores), chances, rows, share
                 )
                 answers.rows.append(rows)
                 answers.tokens.append(chosen)

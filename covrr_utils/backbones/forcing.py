@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from covrr_utils.backbones.answers import all_places
+from covrr_utils.backbones.answers import all_places, blocks_at
 from covrr_utils.backbones.description import Description
 from covrr_utils.backbones.generation import Prompt
 
@@ -44,7 +44,7 @@ def force(
             backbone,
             prompts[start : start + size],
             answers[start : start + size],
-            backbone.blocks_at(layers),
+            blocks_at(backbone.model, layers),
         )
     ]
 

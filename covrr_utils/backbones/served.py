@@ -92,6 +92,14 @@ class Served:
         self.generated_tokens += sum(len(self._ids(answer)) for answer in answers)
         return [self._spoken(answer)[1].strip() for answer in answers]
 
+    def sample(
+        self, prompts: Sequence[Prompt], generations: Sequence[Generation], desc: str | None = None
+    ) -> list[list[str]]:
+        """For each of these ways of generating, one text per prompt, in order; errors are those of
+        `write`.
+        """
+        return [self.write(prompts, generation, desc) for generation in generations]
+
     def describe(
         self,
         prompts: Sequence[Prompt],

@@ -10,7 +10,7 @@ from covrr_utils.backbones.generation import Generation, Prompt
 
 
 class Writer(Protocol):
-    """The two verbs of `covrr_utils.backbones.backbone.Backbone`, whoever writes the texts."""
+    """The three verbs of `covrr_utils.backbones.backbone.Backbone`, whoever writes the texts."""
 
     @property
     def generated_tokens(self) -> int:
@@ -23,6 +23,13 @@ class Writer(Protocol):
         desc: str | None = None,
     ) -> list[str]:
         """One text per prompt, in order."""
+
+    def sample(
+        self, prompts: Sequence[Prompt], generations: Sequence[Generation], desc: str | None = None
+    ) -> list[list[str]]:
+        """For each of these ways of generating, which differ in their seeds alone, one text per
+        prompt, in order.
+        """
 
     def describe(
         self,

@@ -8,6 +8,7 @@ the keys of other strategies; what they cost counts as if they had been written 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -109,6 +110,26 @@ class Recalling:
             return ask(prompts)
         return self._answers(prompts, generation, lambda answer: answer.record.description, ask)
 
+    def sample(
+        self, prompts: Sequence[Prompt], generations: Sequence[Generation], desc: str | None = None
+    ) -> list[list[str]]:
+        """For each of these ways of generating, one text per prompt, in order; those that lack the
+        same answers are written together.
+        """
+        known = [self._of(prompts, generation) for generation in generations]
+        lacking = [tuple(answer is None for answer in answers) for answers in known]
+        written: dict[int, list[str]] = {}
+        for lack in dict.fromkeys(lacking):
+            numbers = [number for number, other in enumerate(lacking) if other == lack]
+            if any(lack):
+                new = list(itertools.compress(prompts, lack))
+                ways = [generations[number] for number in numbers]
+                written |= dict(zip(numbers, self.writer.sample(new, ways, desc), strict=True))
+        return [
+            self._joined(answers, written.get(number, []), lambda answer: answer.text)
+            for number, answers in enumerate(known)
+        ]
+
     def _answers(
         self,
         prompts: Sequence[Prompt],
@@ -116,14 +137,23 @@ class Recalling:
         recalled: Callable[[Answer], A],
         ask: Callable[[Sequence[Prompt]], list[A]],
     ) -> list[A]:
-        known = [self.known.get((id(p.clip), p.text, generation)) for p in prompts]
+        known = self._of(prompts, generation)
         new = [prompt for prompt, answer in zip(prompts, known) if answer is None]
-        written = iter(ask(new) if new else [])
-        answers = []
+        return self._joined(known, ask(new) if new else [], recalled)
+
+    def _of(self, prompts: Sequence[Prompt], generation: Generation) -> list[Answer | None]:
+        """The known answer to each prompt."""
+        return [self.known.get((id(p.clip), p.text, generation)) for p in prompts]
+
+    def _joined(
+        self, known: Sequence[Answer | None], written: Sequence[A], recalled: Callable[[Answer], A]
+    ) -> list[A]:
+        """The known answers, and in the places of the others, in order, what was written."""
+        new, answers = iter(written), []
         with self.lock:
             for answer in known:
                 if answer is None:
-                    answers.append(next(written))
+                    answers.append(next(new))
                 else:
                     answers.append(recalled(answer))
                     self.tokens += answer.tokens

@@ -103,15 +103,15 @@ def self_consistency(
 
     Where none is usable, or the merged one lacks a slot, one is asked for under a grammar.
     """
-    samples: dict[str, list[str]] = {triplet.id: [] for triplet, _ in items}
-    for number in range(settings.samples):
-        texts = backbone.write(
-            _trace_prompts(items, settings),
-            settings.sampling(number),
-            _label(desc, f"trace {number + 1} of {settings.samples}"),
-        )
-        for (triplet, _), text in zip(items, texts, strict=True):
-            samples[triplet.id].append(text)
+    drawn = backbone.sample(
+        _trace_prompts(items, settings),
+        [settings.sampling(number) for number in range(settings.samples)],
+        _label(desc, "traces"),
+    )
+    samples = {
+        triplet.id: list(texts)
+        for (triplet, _), texts in zip(items, zip(*drawn, strict=True), strict=True)
+    }
     if settings.synthesis == "model":
         merging = [
             Prompt(clip, prompts.synthesis(triplet.edit, samples[triplet.id], settings.style))

@@ -12,7 +12,6 @@ cause, and nothing stops the rest.
 
 from __future__ import annotations
 
-import gc
 import itertools
 import shutil
 import sys
@@ -27,6 +26,7 @@ from tqdm import tqdm
 
 from covrr_utils import paths
 from covrr_utils.backbones.description import Failure, NotAnswered, NotFinite, Record
+from covrr_utils.backbones.memory import free_memory, out_of_memory
 from covrr_utils.files import DiskFull
 from covrr_utils.store.collection import Collection
 from covrr_utils.store.prefetch import BATCH_BYTES, Batch, Items, Prefetch, Work
@@ -148,31 +148,13 @@ def _halving(compute: Compute, items: Items) -> Outcome:
             raise
         message = (str(error).strip().splitlines() or [type(error).__name__])[0]
         fits, cause = max(len(items) // 2, 1), "out of memory"
-    _free_memory()
+    free_memory()
     if len(items) == 1:
         return [], [Failure(items[0][0], "model", cause, message)], fits
     middle = len(items) // 2
     first, first_failed, first_fits = _halving(compute, items[:middle])
     second, second_failed, second_fits = _halving(compute, items[middle:])
     return first + second, first_failed + second_failed, min(fits, first_fits, second_fits)
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out: Python's, CUDA's, or the CPU allocator's."""
-    message = str(error).lower()
-    return (
-        isinstance(error, MemoryError)
-        or "out of memory" in message
-        or "can't allocate memory" in message
-        or "not enough memory" in message
-    )
-
-
-def _free_memory() -> None:
-    gc.collect()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def keep(

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from covrr_utils.backbones.answers import blocks_at
 from covrr_utils.backbones.backbone import Backbone
 from covrr_utils.backbones.forcing import force
 from covrr_utils.backbones.generation import Generation, Prompt
@@ -114,7 +115,7 @@ def test_layers_and_visual_tokens_are_those_of_a_plain_forward_pass(tiny, asked)
     full["attention_mask"] = torch.ones_like(full["input_ids"])
     full["mm_token_type_ids"] = torch.cat([inputs["mm_token_type_ids"], torch.zeros_like(ids)], 1)
     outputs = []
-    blocks = tiny.blocks_at((0.5, 1.0))
+    blocks = blocks_at(tiny.model, (0.5, 1.0))
     assert blocks == list(tiny.model.model.language_model.layers), "the tiny model has two blocks"
     hooks = [
         block.register_forward_hook(lambda module, args, out: outputs.append(out))

@@ -117,6 +117,55 @@ def test_the_loop_gives_what_generate_gives(pair, asked, generation):
     equal(ours.describe(asked, generation), plain.describe(theirs, asked, generation))
 
 
+def drawn_by(backbone, monkeypatch, most=99):
+    """(prompts, samples) of every batch from now on; memory has room for so many samples."""
+    batches, sample = [], backbone.generator.sample
+
+    def counting(batch, generations, blocks=()):
+        batches.append((len(batch), len(generations)))
+        if len(generations) > most:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return sample(batch, generations, blocks)
+
+    monkeypatch.setattr(backbone.generator, "sample", counting)
+    return batches
+
+
+@pytest.mark.parametrize(
+    "count, grammar, batches",
+    [(1, "lines", [(1, 4)]), (2, None, [(2, 3), (2, 1)]), (6, None, [(6, 1)] * 4)],
+)
+def test_samples_side_by_side_are_those_one_after_the_other(
+    pair, asked, monkeypatch, count, grammar, batches
+):
+    """As many rows as a batch may have; the texts are those of each sample alone."""
+    ours, _ = pair
+    way = Generation(96 if grammar else 16, do_sample=True, temperature=3.0, grammar=grammar)
+    ways = [replace(way, seed=seed) for seed in (3, 4, 5, 4)]
+    before = ours.generated_tokens
+    alone = [ours.write(asked[:count], way) for way in ways]
+    tokens = ours.generated_tokens - before
+    drawn = drawn_by(ours, monkeypatch)
+    assert ours.sample(asked[:count], ways) == alone
+    assert drawn == batches and ours.generated_tokens == before + 2 * tokens
+    assert alone[1] == alone[3] and len({*map(tuple, alone)}) == 3
+
+
+def test_samples_that_do_not_fit_into_memory_are_drawn_in_halves(pair, asked, monkeypatch):
+    ours, _ = pair
+    ways = [replace(SHORT, do_sample=True, seed=seed) for seed in range(5)]
+    alone = [ours.write(asked[:1], way) for way in ways]
+    with monkeypatch.context() as patched:
+        drawn = drawn_by(ours, patched, most=2)
+        assert ours.sample(asked[:1], ways) == alone
+    assert drawn == [(1, 5), (1, 2), (1, 3), (1, 1), (1, 2)]
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="out of memory"):
+        drawn_by(ours, patched, most=0)
+        ours.sample(asked[:1], ways)
+    with pytest.raises(ValueError, match="differ in their seeds alone"):
+        ours.sample(asked[:1], [ways[0], replace(ways[1], temperature=0.5)])
+
+
 def test_every_blocks_state_of_a_token_is_kept(pair, asked):
     """Those of the first token, which transformers computes, and those of the others."""
     ours, _ = pair

@@ -77,6 +77,9 @@ class Stub:
     def write(self, prompts, generation=None, desc=None):
         return [description.text for description in self.describe(prompts)]
 
+    def sample(self, prompts, generations, desc=None):
+        return [self.write(prompts, generation) for generation in generations]
+
 
 def run_on(benchmark, **options):
     config = RunConfig(
