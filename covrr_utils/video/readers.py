@@ -6,12 +6,14 @@ Whichever reads it, a frame is the one that a player shows at its stated time.
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -81,12 +83,10 @@ def by_decord(
     Its count, its time stamps and its key frames must be those of the container, and libav must not
     have reported any damage meanwhile: decord itself passes a damaged frame on as a good one.
     """
-    from decord import DECORDError, VideoReader, cpu
-
-    expected = contents.expected
+    decord, expected = _decord(), contents.expected
     try:
         with _standard_error() as heard:
-            reader = VideoReader(str(path), ctx=cpu(0), num_threads=1)
+            reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
             if expected is None or len(reader) != len(expected.ticks):
                 return None
             stamps = reader.get_frame_timestamp(list(range(len(reader))))[:, 0]
@@ -105,9 +105,27 @@ def by_decord(
                         for n in range(0, len(places), TOGETHER)
                     ]
                 )
-    except (DECORDError, RuntimeError, AssertionError, UnicodeEncodeError):
+    except (decord.DECORDError, RuntimeError, AssertionError, UnicodeEncodeError):
         return None  # decord2 3.4.0 cannot copy some widths, nor open a name that is no UTF-8
     return None if heard else frames
+
+
+def _decord() -> ModuleType:
+    """decord, without the libraries of CUDA that lie beside torch.
+
+    It loads all of them when it is imported, in case it was built for CUDA: 0.8 GB and more than a
+    second of every decoding process. Where it was, it cannot be imported without.
+    """
+    if "decord" in sys.modules or "nvidia" in sys.modules:
+        return importlib.import_module("decord")
+    sys.modules["nvidia"] = None  # type: ignore[assignment]  # as if there were none
+    try:
+        return importlib.import_module("decord")
+    except OSError:
+        del sys.modules["nvidia"]
+        return importlib.import_module("decord")
+    finally:
+        sys.modules.pop("nvidia", None)
 
 
 @contextmanager

@@ -1,8 +1,10 @@
 """The decoding process: what it imports, what it says when it dies, who decodes through it."""
 
+import importlib.util
 import os
 import signal
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from covrr_utils import paths
 from covrr_utils.video import decoder as decoding
 from covrr_utils.video.clips import ClipError, Sampling
 from covrr_utils.video.decoder import Decoder, read_clip, shared
+from covrr_utils.video.readers import _decord
 
 TWO = Sampling(num_frames=2)
 
@@ -31,6 +34,37 @@ def test_nothing_is_imported_from_the_folder_in_which_the_user_works(
     monkeypatch.syspath_prepend(str(tmp_path))
     with Decoder() as decoder:
         assert decoder.submit(mp4, TWO).result().frames.shape == (2, 128, 128, 3)
+
+
+@pytest.mark.parametrize("for_cuda", [False, True])
+def test_decord_is_imported_without_the_libraries_of_cuda_where_it_can_be(
+    tmp_path, monkeypatch, for_cuda
+):
+    """It would load all that lie beside torch; one that was built for CUDA needs them."""
+    (tmp_path / "nvidia").mkdir()
+    (tmp_path / "decord").mkdir()
+    (tmp_path / "decord" / "__init__.py").write_text(f"""
+from importlib.util import find_spec
+seen = find_spec("nvidia") is not None
+if {for_cuda} and not seen:
+    raise OSError("libcudart.so.13: cannot open shared object file")
+""")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [*sys.modules]:
+        if name.split(".")[0] in ("decord", "nvidia"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "decord", None)  # as it was is restored afterwards
+    del sys.modules["decord"]
+    assert _decord().seen == for_cuda
+    assert _decord() is sys.modules["decord"] and importlib.util.find_spec("nvidia")
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="tells what a process has loaded")
+def test_a_decoding_process_loads_no_libraries_of_cuda(mp4):
+    with Decoder() as decoder:
+        decoder.submit(mp4, TWO).result()
+        loaded = Path(f"/proc/{decoder._processes[0].pid}/maps").read_text()
+    assert "libdecord" in loaded and "/nvidia/" not in loaded
 
 
 def test_a_dead_process_shows_the_last_line_of_its_own_error(monkeypatch, mp4):
