@@ -32,7 +32,8 @@ from covrr_utils.backbones.constraint import Compiled, GrammarProcessor, compile
 from covrr_utils.backbones.description import Description, NotFinite
 from covrr_utils.backbones.generation import Generation, Prompt
 from covrr_utils.backbones.prefix import RESERVE, Growing, Opened, Prefix, Prefixes
-from covrr_utils.backbones.step import Step, is_plain
+from covrr_utils.backbones.questions import read_ahead
+from covrr_utils.backbones.step import Step, is_plain, scores_of
 
 if TYPE_CHECKING:
     from covrr_utils.backbones.backbone import Backbone
@@ -173,6 +174,9 @@ class TextGenerator:
         position = opened.next_position[:, None] + (mask.cumsum(1) - 1).clamp(min=0)
         seen = torch.cat([opened.mask, mask], 1)
         padded = not bool(seen.all())
+        ids, position = read_ahead(
+            decoder, ids, seen if padded else None, position, cache, self.prefixes.argument
+        )
         layers = list(decoder.layers)
         kept_of = {layers.index(block): kept for block, kept in zip(blocks, answers.layers)}
         step = Step(decoder, kept_of) if is_plain(decoder) else None
@@ -191,7 +195,7 @@ class TextGenerator:
                 else:
                     shown = seen[:, None, None].bool() if padded else None
                     state = step(ids, shown, position, cache)
-                scores = head(state).float().to(device)
+                scores = scores_of(head, state).float().to(device)
                 chosen = next_tokens(
                     processors(cast(torch.LongTensor, written), scores), chances, rows, share
                 )

@@ -25,6 +25,8 @@ from covrr_utils.backbones.prefix import Growing
 if TYPE_CHECKING:
     from transformers.cache_utils import Cache
 
+FEW_ROWS, MANY_WEIGHTS = 16, 1_000_000  # see `_product`
+
 KNOWN = (
     qwen.Qwen3VLTextAttention,
     qwen.Qwen3VLTextDecoderLayer,
@@ -122,10 +124,33 @@ def _block(
     return state + _product(mlp.down_proj, gate * _product(mlp.up_proj, normed))
 
 
+def scores_of(
+    head: nn.Module, state: Float[torch.Tensor, "batch width"]
+) -> Float[torch.Tensor, "batch vocabulary"]:
+    """The score of every token, as ``head`` gives it."""
+    if type(head) is nn.Linear and not (head._forward_pre_hooks or head._forward_hooks):
+        if not hasattr(head, "_hf_hook"):
+            return _product(head, state)
+    return head(state)
+
+
 def _product(
     part: nn.Linear, values: Float[torch.Tensor, "batch inner"]
 ) -> Float[torch.Tensor, "batch outer"]:
-    return linear(values, part.weight, part.bias)
+    """As the part itself gives it. On a CPU, large weights and a few rows are multiplied the other
+    way round: where the rows stand first, MKL puts all weights in order for them beforehand, which
+    takes longer than the product.
+    """
+    weight = part.weight
+    if (
+        1 < len(values) <= FEW_ROWS
+        and weight.numel() >= MANY_WEIGHTS
+        and weight.device.type == "cpu"
+        and weight.dtype == torch.float32
+        and part.bias is None
+    ):
+        return (weight @ values.T).T.contiguous()
+    return linear(values, weight, part.bias)
 
 
 def _norm(

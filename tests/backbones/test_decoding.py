@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from covrr_utils import paths
-from covrr_utils.backbones import decoding, prefix, sight, step
+from covrr_utils.backbones import decoding, prefix, questions, sight, step
 from covrr_utils.backbones.answers import last_place
 from covrr_utils.backbones.backbone import Backbone
 from covrr_utils.backbones.generation import Generation, Prompt
@@ -115,6 +115,38 @@ def equal(ours, theirs, tolerance=1e-5):
 def test_the_loop_gives_what_generate_gives(pair, asked, generation):
     ours, theirs = pair
     equal(ours.describe(asked, generation), plain.describe(theirs, asked, generation))
+
+
+@pytest.mark.parametrize("together", [6 * 7, 6 * 4])
+def test_long_questions_read_in_passes_are_answered_alike(pair, asked, monkeypatch, together):
+    """Their states, and those of the blocks below, of rows of many lengths."""
+    ours, _ = pair
+    expected = ours.describe(asked, SHORT, layers=(0.5,))
+    passes, decoder = [], ours.model.model.language_model
+    for name, value in (("LONG", 8), ("TOGETHER", together), ("LEAST", 5)):
+        monkeypatch.setattr(questions, name, value)
+    noting = decoder.register_forward_pre_hook(
+        lambda module, args, options: passes.append(options["input_ids"].shape[1]), with_kwargs=True
+    )
+    described = ours.describe(asked, SHORT, layers=(0.5,))
+    noting.remove()
+    equal(described, expected)
+    for one, other in zip(described, expected):
+        assert np.allclose(one.layers, other.layers, rtol=0, atol=1e-5)
+    size = max(together // 6, 5)
+    assert max(passes) == size and passes.count(size) > 3
+
+
+def test_few_rows_and_many_weights_are_multiplied_the_other_way_round():
+    torch.manual_seed(0)
+    part = torch.nn.Linear(1000, 1100, bias=False)
+    for rows in (1, 2, step.FEW_ROWS, step.FEW_ROWS + 1):
+        values = torch.randn(rows, 1000)
+        with torch.inference_mode():
+            product = step.scores_of(part, values)
+            assert product.is_contiguous() and torch.allclose(product, part(values), atol=1e-5)
+    part.register_forward_hook(lambda module, args, out: out + 1)
+    assert torch.equal(step.scores_of(part, values), part(values))
 
 
 def drawn_by(backbone, monkeypatch, most=99):
