@@ -25,7 +25,7 @@ def model_gone(monkeypatch):
         raise AssertionError("the model was asked")
 
     def gone():
-        for name in ("describe", "write", "read"):
+        for name in ("describe", "sample", "write", "read"):
             monkeypatch.setattr(Backbone, name, never)
 
     return gone
