@@ -7,8 +7,6 @@ those of ``generate`` (a test holds them to it).
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -31,8 +29,9 @@ from covrr_utils.backbones.answers import Answers, last_place, next_tokens
 from covrr_utils.backbones.constraint import Compiled, GrammarProcessor, compile_form
 from covrr_utils.backbones.description import Description, NotFinite
 from covrr_utils.backbones.generation import Generation, Prompt
-from covrr_utils.backbones.prefix import RESERVE, Growing, Opened, Prefix, Prefixes
-from covrr_utils.backbones.questions import read_ahead
+from covrr_utils.backbones.prefix import RESERVE, Growing, Prefix, Prefixes
+from covrr_utils.backbones.questions import Asked, read_questions
+from covrr_utils.backbones.sampling import chance
 from covrr_utils.backbones.step import Step, is_plain, scores_of
 
 if TYPE_CHECKING:
@@ -86,9 +85,10 @@ class TextGenerator:
         prompts: Sequence[Prompt],
         generations: Sequence[Generation],
         blocks: Sequence[torch.nn.Module] = (),
+        together: int = 1,
     ) -> list[list[Description]]:
-        """Generate for one batch in each of these ways, which differ in their seeds alone, all at
-        once: a row for every prompt and seed.
+        """Generate for one batch in each of these ways, which differ in their seeds alone; so many
+        of them at once, with a row for every prompt and seed. The questions are read once.
 
         Sampling is seeded by the decoding's seed and the batch's own texts and clips, not by what
         ran before or runs beside it.
@@ -100,22 +100,40 @@ class TextGenerator:
         """
         generation = generations[0]
         if any(replace(other, seed=generation.seed) != generation for other in generations):
-            raise ValueError("samples that are drawn at once differ in their seeds alone")
-        layout, times = self.backbone.layout, len(generations)
+            raise ValueError("samples of one question differ in their seeds alone")
+        layout, model = self.backbone.layout, self.backbone.model
         chats = [layout.chat(prompt.text) for prompt in prompts]
         ids, mask = layout.padded([layout.question_ids(chat) for chat in chats])
-        room = ids.shape[1] + min(generation.max_new_tokens, RESERVE)
+        room = min(generation.max_new_tokens, RESERVE)
+        samples: list[list[Description]] = []
         try:
             opened = self.prefixes.open(
-                [prompt.clip for prompt in prompts] * times, chats * times, room
+                [prompt.clip for prompt in prompts], chats, ids.shape[1] + room
             )
-            chances = [self._chance(prompts, one) for one in generations if one.do_sample]
-            answers = self._answered(
-                opened, ids.repeat(times, 1), mask.repeat(times, 1), generation, blocks, chances
+            ids, mask = ids.to(model.device), mask.to(model.device)
+            asked = read_questions(
+                model.model.language_model, opened, ids, mask, blocks, self.prefixes.argument
             )
+            for start in range(0, len(generations), together):
+                ways = generations[start : start + together]
+                chances = [chance(prompts, way, model.device) for way in ways if way.do_sample]
+                rows = asked.times(len(ways), room)
+                answers = self._written(rows, generation, blocks, chances)
+                samples += self._descriptions(prompts, answers, opened.vision, len(ways))
         except BaseException:
             self.prefixes.clear()  # memory may have run out: a smaller batch needs what they hold
             raise
+        self._count(sum(len(description.tokens) for each in samples for description in each))
+        return samples
+
+    def _descriptions(
+        self,
+        prompts: Sequence[Prompt],
+        answers: Answers,
+        vision: Float[torch.Tensor, "batch width"],
+        times: int,
+    ) -> list[list[Description]]:
+        """What was written for every prompt so many ``times``."""
         batch = len(prompts) * times
         tokens, logprobs = (
             answers.whole(steps, batch) for steps in (answers.tokens, answers.logprobs)
@@ -129,11 +147,10 @@ class TextGenerator:
                 logprobs[row],
                 prompt.clip.id,
                 layers=torch.stack([layer[row] for layer in deeper]) if deeper else None,
-                vision=opened.vision[row],
+                vision=vision[row % len(prompts)],
             )
             for row, prompt in enumerate([*prompts] * times)
         ]
-        self._count(sum(len(description.tokens) for description in descriptions))
         return [
             descriptions[start : start + len(prompts)] for start in range(0, batch, len(prompts))
         ]
@@ -144,39 +161,25 @@ class TextGenerator:
         if self._whole is not None:
             self._whole._count(tokens)
 
-    def _chance(self, prompts: Sequence[Prompt], generation: Generation) -> torch.Generator:
-        """The random numbers of one batch and seed."""
-        content = json.dumps([generation.seed, *((p.clip.id, p.text) for p in prompts)])
-        seed = int.from_bytes(hashlib.sha256(content.encode()).digest()[:7], "big")
-        return torch.Generator(self.backbone.model.device).manual_seed(seed)
-
-    def _answered(
+    def _written(
         self,
-        opened: Opened,
-        ids: Int[torch.Tensor, "batch question"],
-        mask: Int[torch.Tensor, "batch question"],
+        asked: Asked,
         generation: Generation,
         blocks: Sequence[torch.nn.Module],
         chances: Sequence[torch.Generator],
     ) -> Answers:
-        """Read the questions, then write token by token until every row has ended its turn or the
+        """Write token by token after what was ``asked``, until every row has ended its turn or the
         limit is reached; the ``chances`` are those of `next_tokens`.
         """
         model, device = self.backbone.model, self.backbone.model.device
         decoder, head = model.model.language_model, model.get_output_embeddings()
         ends = torch.tensor(self.backbone.end_ids, device=device)
-        answers = Answers(layers=[[] for _ in blocks])
-        ids, mask = ids.to(device), mask.to(device)
-        cache, processors = opened.cache, self._processors(generation)
-        rows, written = torch.arange(len(ids)), ids[:, :0]
-        share = len(ids) // max(len(chances), 1)
-        finished = torch.zeros(len(ids), dtype=torch.bool, device=device)
-        position = opened.next_position[:, None] + (mask.cumsum(1) - 1).clamp(min=0)
-        seen = torch.cat([opened.mask, mask], 1)
-        padded = not bool(seen.all())
-        ids, position = read_ahead(
-            decoder, ids, seen if padded else None, position, cache, self.prefixes.argument
-        )
+        answers = Answers(layers=[[states] for states in asked.deeper])
+        state, cache, seen, position = asked.state, asked.cache, asked.seen, asked.position
+        processors, padded = self._processors(generation), not bool(seen.all())
+        rows, share = torch.arange(len(state)), len(state) // max(len(chances), 1)
+        written = torch.empty(len(state), 0, dtype=torch.long, device=device)
+        finished = torch.zeros(len(state), dtype=torch.bool, device=device)
         layers = list(decoder.layers)
         kept_of = {layers.index(block): kept for block, kept in zip(blocks, answers.layers)}
         step = Step(decoder, kept_of) if is_plain(decoder) else None
@@ -184,17 +187,6 @@ class TextGenerator:
             for block, kept in zip(blocks, answers.layers):
                 hooks.callback(block.register_forward_hook(last_place(kept)).remove)
             while True:
-                if step is None or not written.shape[1]:  # the questions, of many tokens
-                    state = decoder(
-                        input_ids=ids,
-                        attention_mask=seen if padded else None,
-                        position_ids=position.expand(3, *position.shape),
-                        use_cache=True,
-                        **{self.prefixes.argument: cache},
-                    ).last_hidden_state[:, -1]
-                else:
-                    shown = seen[:, None, None].bool() if padded else None
-                    state = step(ids, shown, position, cache)
                 scores = scores_of(head, state).float().to(device)
                 chosen = next_tokens(
                     processors(cast(torch.LongTensor, written), scores), chances, rows, share
@@ -210,7 +202,7 @@ class TextGenerator:
                 left = int((~finished).sum())
                 if not left or written.shape[1] == generation.max_new_tokens:
                     return answers
-                ids, position = chosen[:, None], position[:, -1:] + 1
+                ids, position = chosen[:, None], position + 1
                 seen = torch.cat([seen, seen.new_ones(len(seen), 1)], 1)
                 if left <= LEAVING * len(rows):
                     stay = (~finished).nonzero()[:, 0]
@@ -225,6 +217,17 @@ class TextGenerator:
                     for processor in processors:
                         if isinstance(processor, GrammarProcessor):
                             processor.keep(stay.tolist())
+                if step is None:
+                    state = decoder(
+                        input_ids=ids,
+                        attention_mask=seen if padded else None,
+                        position_ids=position.expand(3, *position.shape),
+                        use_cache=True,
+                        **{self.prefixes.argument: cache},
+                    ).last_hidden_state[:, -1]
+                else:
+                    shown = seen[:, None, None].bool() if padded else None
+                    state = step(ids, shown, position, cache)
 
     def _processors(self, generation: Generation) -> LogitsProcessorList:
         """What changes the scores of one batch before a token is chosen, in the order in which
