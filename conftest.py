@@ -3,7 +3,12 @@ parser of IRIs, as `covrr_utils.experiments.execution` says: it takes every proc
 seconds to make, and no schema of notebooks asks for it.
 """
 
+import gc
 import sys
+
+# a process of the tests holds half a million objects: by default it looks for garbage among the
+# new ones at every seven hundredth, which takes a tenth of its time
+gc.set_threshold(10_000, 20, 20)
 
 sys.modules["rfc3987_syntax"] = None
 

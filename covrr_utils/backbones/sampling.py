@@ -2,9 +2,9 @@
 
 All samples of a question go on from one reading of it. While a text is written, a step of a large
 model takes little longer for five rows than for one: it is the weights that have to be read. So
-where a batch has fewer prompts than rows, its samples share it.
-What each draws is its own (`covrr_utils.backbones.decoding.TextGenerator.sample`), so that its text
-does not depend on what is drawn beside it.
+where a batch has fewer prompts than rows, its samples share it. What each draws is its own
+(`covrr_utils.backbones.decoding.TextGenerator.sample`), so that its text does not depend on what is
+drawn beside it.
 """
 
 from __future__ import annotations

@@ -164,6 +164,7 @@ def main() -> None:
         importlib.import_module(library)
     gc.collect()
     gc.freeze()  # no kernel looks through all that was loaded here for garbage again and again
+    gc.set_threshold(10_000, 20, 20)  # nor among what is new at every seven hundredth object
     if request := copies(control, began):
         be_a_kernel(**request)
 
