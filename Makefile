@@ -24,10 +24,9 @@ run: $(VENV)/installed  ## the whole method on the embedded benchmark and backbo
 rerun: $(VENV)/installed  ## every notebook for every embedded backbone; all tables and figures
 	$(BIN)/covrr rerun --workers $(WORKERS)
 
-# Workers that share their cores wait for each other (OpenMP), so each computes on one. There is one
-# more of them than cores, because now and then each waits for a process that it has started.
+# Workers that share their cores wait for each other (OpenMP), so each computes on one.
 test: $(VENV)/installed  ## all tests, every notebook among them
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $$(($(WORKERS) + 1)) --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lab: $(VENV)/installed  ## JupyterLab on chapter 00, with the kernel of .venv before any other
 	JUPYTER_PATH="$$(pwd -P)/$(VENV)/share/jupyter:$$JUPYTER_PATH" $(BIN)/jupyter lab --ServerApp.root_dir="$$(pwd -P)" \
