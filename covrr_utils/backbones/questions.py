@@ -52,19 +52,18 @@ class Asked:
         there once go on in the same memory: what one of them appends, the next one overwrites.
         """
         layers = [cast(Growing, layer) for layer in self.cache.layers]
-        if count == 1:
-            branches = [layer.branch(room) for layer in layers]
-            return Asked(self.state, self.deeper, Cache(layers=[*branches]), *self._places(1))
         rows = torch.arange(len(self.state)).repeat(count)
         return Asked(
             self.state.repeat(count, 1),
             [states.repeat(count, 1) for states in self.deeper],
-            Cache(layers=[layer.rows(rows, room) for layer in layers]),
-            *self._places(count),
+            Cache(
+                layers=[
+                    layer.branch(room) if count == 1 else layer.rows(rows, room) for layer in layers
+                ]
+            ),
+            self.seen.repeat(count, 1),
+            self.position.repeat(count, 1),
         )
-
-    def _places(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.seen.repeat(count, 1), self.position.repeat(count, 1)
 
 
 def read_questions(

@@ -113,8 +113,8 @@ def by_decord(
 def _decord() -> ModuleType:
     """decord, without the libraries of CUDA that lie beside torch.
 
-    It loads all of them when it is imported, in case it was built for CUDA: 0.8 GB and more than a
-    second of every decoding process. Where it was, it cannot be imported without.
+    It loads all of them when it is imported, in case it was built for CUDA: 0.8 GB and half a
+    second of processor time in every decoding process. Where it was, it cannot be imported without.
     """
     if "decord" in sys.modules or "nvidia" in sys.modules:
         return importlib.import_module("decord")
