@@ -2,8 +2,9 @@
 
 transformers embeds patches by a convolution whose kernel covers its whole input, and outside of
 flash attention it calls attention once per temporal patch of every video. Here patches are embedded
-by the matrix product that this is, and temporal patches of equal size attend together. Both are put
-into one model, through a hook and transformers' registry of attention functions; nothing of
+by the matrix product that this is, temporal patches of equal size attend together, and products are
+given to the library that is quickest (`covrr_utils.backbones.products`). All this is put into one
+model, through its parts, a hook and transformers' registry of attention functions; nothing of
 transformers is changed.
 """
 
@@ -16,6 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import nn
 from transformers import AttentionInterface
+
+from covrr_utils.backbones.products import multiply_quickly, product
 
 if TYPE_CHECKING:
     from transformers import Qwen3VLForConditionalGeneration
@@ -36,7 +39,7 @@ class PatchProduct(nn.Module):
         self, patches: Float[torch.Tensor, "n channels frames height width"]
     ) -> Float[torch.Tensor, "n out"]:
         """One vector a patch."""
-        return nn.functional.linear(patches.flatten(1), self.weight.flatten(1), self.bias)
+        return product(patches.flatten(1), self.weight.flatten(1), self.bias)
 
 
 def attend_together(
@@ -92,6 +95,7 @@ def quicken(model: Qwen3VLForConditionalGeneration) -> None:
     A convolution that a device map moves about, or that another library has replaced, stays; so
     does an attention other than sdpa.
     """
+    multiply_quickly(model)
     tower = model.model.visual
     projection = tower.patch_embed.proj
     if type(projection) is nn.Conv3d and not hasattr(projection, "_hf_hook"):

@@ -16,16 +16,15 @@ from typing import TYPE_CHECKING, cast
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import nn
-from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention
+from torch.nn.functional import rms_norm, scaled_dot_product_attention
 from transformers.models.qwen3_vl import modeling_qwen3_vl as qwen
 
 from covrr_utils.backbones.answers import Listener
 from covrr_utils.backbones.prefix import Growing
+from covrr_utils.backbones.products import Product, product
 
 if TYPE_CHECKING:
     from transformers.cache_utils import Cache
-
-FEW_ROWS, MANY_WEIGHTS = 16, 1_000_000  # see `_product`
 
 KNOWN = (
     qwen.Qwen3VLTextAttention,
@@ -37,6 +36,7 @@ KNOWN = (
     nn.Embedding,
     nn.Linear,
     nn.ModuleList,
+    Product,
 )
 
 
@@ -108,7 +108,7 @@ def _block(
     rows, width = len(state), attention.head_dim
     normed = _norm(block.input_layernorm, state)
     query, key, value = (
-        _product(part, normed).view(rows, -1, width)
+        _times(part, normed).view(rows, -1, width)
         for part in (attention.q_proj, attention.k_proj, attention.v_proj)
     )
     turned = torch.cat([_norm(attention.q_norm, query), _norm(attention.k_norm, key)], 1)
@@ -118,10 +118,10 @@ def _block(
     # the heads that share keys and values stand as so many queries of theirs
     shared = turned[:, :heads].reshape(rows, groups, heads // groups, width)
     mixed = scaled_dot_product_attention(shared, keys, values, seen, scale=attention.scaling)
-    state = state + _product(attention.o_proj, mixed.reshape(rows, -1))
+    state = state + _times(attention.o_proj, mixed.reshape(rows, -1))
     normed = _norm(block.post_attention_layernorm, state)
-    gate = mlp.act_fn(_product(mlp.gate_proj, normed))
-    return state + _product(mlp.down_proj, gate * _product(mlp.up_proj, normed))
+    gate = mlp.act_fn(_times(mlp.gate_proj, normed))
+    return state + _times(mlp.down_proj, gate * _times(mlp.up_proj, normed))
 
 
 def scores_of(
@@ -130,27 +130,14 @@ def scores_of(
     """The score of every token, as ``head`` gives it."""
     if type(head) is nn.Linear and not (head._forward_pre_hooks or head._forward_hooks):
         if not hasattr(head, "_hf_hook"):
-            return _product(head, state)
+            return product(state, head.weight, head.bias)
     return head(state)
 
 
-def _product(
+def _times(
     part: nn.Linear, values: Float[torch.Tensor, "batch inner"]
 ) -> Float[torch.Tensor, "batch outer"]:
-    """As the part itself gives it. On a CPU, large weights and a few rows are multiplied the other
-    way round: where the rows stand first, MKL puts all weights in order for them beforehand, which
-    takes longer than the product.
-    """
-    weight = part.weight
-    if (
-        1 < len(values) <= FEW_ROWS
-        and weight.numel() >= MANY_WEIGHTS
-        and weight.device.type == "cpu"
-        and weight.dtype == torch.float32
-        and part.bias is None
-    ):
-        return (weight @ values.T).T.contiguous()
-    return linear(values, weight, part.bias)
+    return product(values, part.weight, part.bias)
 
 
 def _norm(

@@ -114,7 +114,10 @@ def equal(ours, theirs, tolerance=1e-5):
 )
 def test_the_loop_gives_what_generate_gives(pair, asked, generation):
     ours, theirs = pair
-    equal(ours.describe(asked, generation), plain.describe(theirs, asked, generation))
+    # what is drawn far from anything likely lets rounding grow: 1.8e-5 on a processor of AMD
+    tolerance = 5e-5 if generation.do_sample else 1e-5
+    expected = plain.describe(theirs, asked, generation)
+    equal(ours.describe(asked, generation), expected, tolerance)
 
 
 @pytest.mark.parametrize("together", [6 * 7, 6 * 4])
@@ -135,18 +138,6 @@ def test_long_questions_read_in_passes_are_answered_alike(pair, asked, monkeypat
         assert np.allclose(one.layers, other.layers, rtol=0, atol=1e-5)
     size = max(together // 6, 5)
     assert max(passes) == size and passes.count(size) > 3
-
-
-def test_few_rows_and_many_weights_are_multiplied_the_other_way_round():
-    torch.manual_seed(0)
-    part = torch.nn.Linear(1000, 1100, bias=False)
-    for rows in (1, 2, step.FEW_ROWS, step.FEW_ROWS + 1):
-        values = torch.randn(rows, 1000)
-        with torch.inference_mode():
-            product = step.scores_of(part, values)
-            assert product.is_contiguous() and torch.allclose(product, part(values), atol=1e-5)
-    part.register_forward_hook(lambda module, args, out: out + 1)
-    assert torch.equal(step.scores_of(part, values), part(values))
 
 
 def drawn_by(backbone, monkeypatch, most=99):

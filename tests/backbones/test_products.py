@@ -1,0 +1,89 @@
+"""Products are the same by every library that is asked for them, on every processor."""
+
+import numpy as np
+import pytest
+import torch
+
+from covrr_utils import Backbone, list_backbones
+from covrr_utils.backbones import products, step
+from covrr_utils.backbones.generation import Generation, Prompt
+from covrr_utils.backbones.products import FEW_ROWS, Product, product
+from covrr_utils.benchmarks.benchmark import load_benchmark
+from covrr_utils.reasoning import prompts
+from covrr_utils.video.decoder import read_clip
+
+
+@pytest.fixture(params=[False, True], ids=["MKL", "oneDNN"])
+def on_amd(request, monkeypatch):
+    """As on the processors of one maker, whoever made this one."""
+    monkeypatch.setattr(products, "is_amd", lambda: request.param)
+    return request.param
+
+
+@pytest.mark.parametrize("shape", [(1,), (2,), (FEW_ROWS,), (FEW_ROWS + 1,), (3, 40), (0,)])
+@pytest.mark.parametrize("bias", [False, True])
+def test_every_way_gives_what_the_part_itself_gives(on_amd, shape, bias):
+    torch.manual_seed(0)
+    part = torch.nn.Linear(1000, 1100, bias=bias)
+    values = torch.randn(*shape, 1000)
+    with torch.inference_mode():
+        ours, expected = product(values, part.weight, part.bias), part(values)
+        assert torch.allclose(ours, expected, atol=1e-5) and ours.is_contiguous()
+        assert ours.shape == expected.shape and ours.layout == torch.strided
+        part.register_forward_hook(lambda module, args, out: out + 1)
+        flat = values.reshape(-1, 1000)
+        assert torch.equal(step.scores_of(part, flat), part(flat)), "who listens is heard"
+
+
+def test_values_in_any_order_and_other_dtypes_are_multiplied_too(on_amd):
+    torch.manual_seed(0)
+    weight = torch.randn(900, 800)
+    with torch.inference_mode():
+        turned = torch.randn(800, 50).T
+        assert torch.allclose(product(turned, weight), turned @ weight.T, atol=1e-3)
+        halves = turned.bfloat16()
+        expected = torch.nn.functional.linear(halves, weight.bfloat16())
+        assert torch.equal(product(halves, weight.bfloat16()), expected)
+
+
+def test_gradients_flow_as_ever(on_amd):
+    weight, values = torch.randn(900, 800, requires_grad=True), torch.randn(50, 800)
+    product(values, weight).sum().backward()
+    assert torch.allclose(weight.grad, values.sum(0).expand(900, 800), atol=1e-4)
+
+
+def test_a_model_multiplies_by_the_quicker_library_and_writes_the_same(monkeypatch):
+    benchmark = load_benchmark("mini-val")
+    folder, described = list_backbones()["mini-3m"], []
+    for amd in (False, True):
+        monkeypatch.setattr(products, "is_amd", lambda amd=amd: amd)
+        backbone = Backbone.load(folder, device="cpu")
+        kinds = {type(part) for part in backbone.model.modules()}
+        assert (Product in kinds) == amd and (torch.nn.Linear in kinds) != amd
+        assert step.is_plain(backbone.model.model.language_model)
+        head = backbone.model.get_output_embeddings()
+        assert head.weight is backbone.model.get_input_embeddings().weight, "tied as before"
+        clips = [
+            read_clip(benchmark.video_path(video), backbone.sampling)
+            for video in benchmark.gallery[:4]
+        ]
+        asked = [Prompt(clip, prompts.describe()) for clip in clips]
+        described.append(backbone.describe(asked, Generation(max_new_tokens=24)))
+    for one, other in zip(*described, strict=True):
+        assert one.tokens == other.tokens
+        assert np.allclose(one.states, other.states, rtol=0, atol=1e-5)
+
+
+def test_parts_that_others_have_changed_stay(monkeypatch):
+    monkeypatch.setattr(products, "is_amd", lambda: True)
+
+    class Adapted(torch.nn.Linear):
+        pass
+
+    moved = torch.nn.Linear(8, 8)
+    moved._hf_hook = object()
+    small = torch.nn.Linear(8, 8).bfloat16()
+    model = torch.nn.Sequential(Adapted(8, 8), moved, small, torch.nn.Linear(8, 8))
+    products.multiply_quickly(model)
+    kinds = [type(part) for part in model]
+    assert kinds == [Adapted, torch.nn.Linear, torch.nn.Linear, Product]
