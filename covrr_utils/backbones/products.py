@@ -16,9 +16,7 @@ from jaxtyping import Float
 from torch import nn
 from torch.nn.functional import linear
 
-FEW_ROWS, MANY_WEIGHTS = 16, 1_000_000  # for MKL
-
-WORTH = 4_000_000  # multiplications from which on oneDNN makes up for what its call takes
+FEW_ROWS, MANY_WEIGHTS = 16, 1_000_000
 
 
 @cache
@@ -29,33 +27,56 @@ def is_amd() -> bool:
     return usual and bool(told.get("sse4a"))
 
 
-def product(
+def multiply_many(
     values: Float[torch.Tensor, "*rows inner"],
     weight: Float[torch.Tensor, "outer inner"],
     bias: Float[torch.Tensor, " outer"] | None = None,
 ) -> Float[torch.Tensor, "*rows outer"]:
-    """What `torch.nn.functional.linear` gives."""
-    if weight.device.type == "cpu" and weight.dtype == torch.float32:
-        rows = values.numel() // max(values.shape[-1], 1)
-        if is_amd():
-            if rows > 1 and rows * weight.numel() >= WORTH and not torch.is_grad_enabled():
-                return linear(values.to_mkldnn(), weight, bias).to_dense()
-        elif 1 < rows <= FEW_ROWS and weight.numel() >= MANY_WEIGHTS and bias is None:
-            flat = values.reshape(rows, -1)
-            return (weight @ flat.T).T.contiguous().view(*values.shape[:-1], -1)
+    """What `torch.nn.functional.linear` gives, for the rows of whole questions and videos.
+
+    The number of rows decides nothing, so that a row's numbers do not depend on the others.
+    """
+    if is_amd() and _usual(values, weight):
+        return linear(values.to_mkldnn(), weight, bias).to_dense()
     return linear(values, weight, bias)
 
 
+def multiply_few(
+    values: Float[torch.Tensor, "rows inner"],
+    weight: Float[torch.Tensor, "outer inner"],
+    bias: Float[torch.Tensor, " outer"] | None = None,
+) -> Float[torch.Tensor, "rows outer"]:
+    """The same, for one new token a row: a call of oneDNN takes longer there, unless the weights
+    are many. Where MKL multiplies, it does so the other way round for a few rows of them.
+    """
+    if weight.numel() >= MANY_WEIGHTS and len(values) > 1 and _usual(values, weight):
+        if is_amd():
+            return linear(values.to_mkldnn(), weight, bias).to_dense()
+        if len(values) <= FEW_ROWS and bias is None:
+            return (weight @ values.T).T.contiguous()
+    return linear(values, weight, bias)
+
+
+def _usual(values: torch.Tensor, weight: torch.Tensor) -> bool:
+    """Whether these are some float32 on a CPU, of which nobody asks for gradients."""
+    return (
+        weight.device.type == "cpu"
+        and weight.dtype == values.dtype == torch.float32
+        and values.numel() > 0
+        and not torch.is_grad_enabled()
+    )
+
+
 class Product(nn.Linear):
-    """A linear part of a model that multiplies by `product`."""
+    """A linear part of a model that multiplies by `multiply_many`."""
 
     def forward(self, values: Float[torch.Tensor, "*rows inner"]) -> torch.Tensor:
         """``values`` times the weights, plus the bias where there is one."""
-        return product(values, self.weight, self.bias)
+        return multiply_many(values, self.weight, self.bias)
 
 
 def multiply_quickly(model: nn.Module) -> None:
-    """Make the linear parts of this model `Product`s of the same weights where that is quicker:
+    """Make the linear parts of this model a `Product` of the same weights where that is quicker:
     those in float32 on a processor of AMD. Quantised and adapted parts stay, and those that a
     device map moves about.
     """

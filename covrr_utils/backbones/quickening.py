@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import nn
 from transformers import AttentionInterface
 
-from covrr_utils.backbones.products import multiply_quickly, product
+from covrr_utils.backbones.products import multiply_many, multiply_quickly
 
 if TYPE_CHECKING:
     from transformers import Qwen3VLForConditionalGeneration
@@ -39,7 +39,7 @@ class PatchProduct(nn.Module):
         self, patches: Float[torch.Tensor, "n channels frames height width"]
     ) -> Float[torch.Tensor, "n out"]:
         """One vector a patch."""
-        return product(patches.flatten(1), self.weight.flatten(1), self.bias)
+        return multiply_many(patches.flatten(1), self.weight.flatten(1), self.bias)
 
 
 def attend_together(

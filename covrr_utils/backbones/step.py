@@ -21,7 +21,7 @@ from transformers.models.qwen3_vl import modeling_qwen3_vl as qwen
 
 from covrr_utils.backbones.answers import Listener
 from covrr_utils.backbones.prefix import Growing
-from covrr_utils.backbones.products import Product, product
+from covrr_utils.backbones.products import Product, multiply_few
 
 if TYPE_CHECKING:
     from transformers.cache_utils import Cache
@@ -128,16 +128,16 @@ def scores_of(
     head: nn.Module, state: Float[torch.Tensor, "batch width"]
 ) -> Float[torch.Tensor, "batch vocabulary"]:
     """The score of every token, as ``head`` gives it."""
-    if type(head) is nn.Linear and not (head._forward_pre_hooks or head._forward_hooks):
-        if not hasattr(head, "_hf_hook"):
-            return product(state, head.weight, head.bias)
+    if isinstance(head, nn.Linear) and type(head) in KNOWN:
+        if not (head._forward_pre_hooks or head._forward_hooks or hasattr(head, "_hf_hook")):
+            return multiply_few(state, head.weight, head.bias)
     return head(state)
 
 
 def _times(
     part: nn.Linear, values: Float[torch.Tensor, "batch inner"]
 ) -> Float[torch.Tensor, "batch outer"]:
-    return product(values, part.weight, part.bias)
+    return multiply_few(values, part.weight, part.bias)
 
 
 def _norm(

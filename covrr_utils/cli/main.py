@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import make_dataclass
 from importlib import import_module
-from typing import Annotated, Any, Union
+from typing import Annotated, Any, NoReturn, Union
 
-from covrr_utils.cli.ending import Code, ending
+from covrr_utils.cli.ending import Code, ending, leave
 from covrr_utils.cli.printing import say
 from covrr_utils.files import FileError
 
@@ -56,6 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ending() as code:
         code.value = _main(list(sys.argv[1:] if arguments is None else arguments))
     return code.value
+
+
+def command() -> NoReturn:
+    """Be the process of a command, to its end."""
+    leave(main())
 
 
 def _main(arguments: list[str]) -> int:
@@ -106,4 +111,4 @@ def _help(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

@@ -57,15 +57,16 @@ def run(own: Options, request: Request) -> int:
     print the recalls.
     """
     from covrr_utils.experiments.forked_kernels import begin_forked_kernels
+
+    begun, config = time.perf_counter(), request.config
+    begin_forked_kernels()  # first: its imports take as long as those that follow here
     from covrr_utils.experiments.jobs import plan_jobs
     from covrr_utils.experiments.reruns import rerun as execute
     from covrr_utils.experiments.run import Run
 
-    begun, config = time.perf_counter(), request.config
     current = Run(config)
     benchmark = current.benchmark
     benchmark.require_targets()
-    begin_forked_kernels()
     info = current.backbone.info()
     say(
         f"{benchmark.name}: {len(benchmark.triplets)} triplets, gallery of"

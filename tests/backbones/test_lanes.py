@@ -36,6 +36,10 @@ def answers(few_triplets, runs, folder, monkeypatch, **options):
 
 
 def test_two_lanes_write_what_one_writes(few_triplets, runs, monkeypatch, two_threads):
+    """To the last place of the half precision in which states are stored: one lane goes on from
+    clips that it has described together with others, and the last elements of a batch are computed
+    by other instructions than the rest.
+    """
     layers = (0.5, 1.0)
     _, two = answers(few_triplets, runs, "two", monkeypatch, layers=layers, samples=2)
     monkeypatch.setattr(module, "MOST", 1)
@@ -47,7 +51,8 @@ def test_two_lanes_write_what_one_writes(few_triplets, runs, monkeypatch, two_th
             other, this = two[kind][id_].description, described.description
             assert other.text == this.text, (kind, id_)
             for field in ("states", "logprobs", "layers", "vision"):
-                assert np.array_equal(getattr(other, field), getattr(this, field)), (kind, field)
+                ours, theirs = getattr(this, field), getattr(other, field)
+                assert np.allclose(ours, theirs, rtol=1e-3, atol=1e-6), (kind, field)
 
 
 def test_every_token_counts_once(few_triplets, runs, monkeypatch, two_threads):

@@ -7,7 +7,7 @@ import torch
 from covrr_utils import Backbone, list_backbones
 from covrr_utils.backbones import products, step
 from covrr_utils.backbones.generation import Generation, Prompt
-from covrr_utils.backbones.products import FEW_ROWS, Product, product
+from covrr_utils.backbones.products import FEW_ROWS, Product, multiply_few, multiply_many
 from covrr_utils.benchmarks.benchmark import load_benchmark
 from covrr_utils.reasoning import prompts
 from covrr_utils.video.decoder import read_clip
@@ -20,36 +20,50 @@ def on_amd(request, monkeypatch):
     return request.param
 
 
-@pytest.mark.parametrize("shape", [(1,), (2,), (FEW_ROWS,), (FEW_ROWS + 1,), (3, 40), (0,)])
+@pytest.mark.parametrize("shape", [(1,), (2,), (FEW_ROWS,), (FEW_ROWS + 1,), (0,), (3, 40)])
 @pytest.mark.parametrize("bias", [False, True])
 def test_every_way_gives_what_the_part_itself_gives(on_amd, shape, bias):
     torch.manual_seed(0)
     part = torch.nn.Linear(1000, 1100, bias=bias)
     values = torch.randn(*shape, 1000)
     with torch.inference_mode():
-        ours, expected = product(values, part.weight, part.bias), part(values)
-        assert torch.allclose(ours, expected, atol=1e-5) and ours.is_contiguous()
-        assert ours.shape == expected.shape and ours.layout == torch.strided
+        expected = part(values)
+        for multiply in [multiply_many, multiply_few][: 3 - len(shape)]:
+            ours = multiply(values, part.weight, part.bias)
+            assert torch.allclose(ours, expected, atol=1e-5) and ours.is_contiguous()
+            assert ours.shape == expected.shape and ours.layout == torch.strided
         part.register_forward_hook(lambda module, args, out: out + 1)
         flat = values.reshape(-1, 1000)
         assert torch.equal(step.scores_of(part, flat), part(flat)), "who listens is heard"
 
 
-def test_values_in_any_order_and_other_dtypes_are_multiplied_too(on_amd):
+def test_a_row_of_a_question_does_not_depend_on_the_others(on_amd):
+    """So it does not matter which clips another thread has seen meanwhile."""
     torch.manual_seed(0)
-    weight = torch.randn(900, 800)
+    values, weight = torch.randn(900, 128), torch.randn(384, 128)
+    with torch.inference_mode():
+        whole = multiply_many(values, weight)
+        for rows in (33, 200, 899):
+            assert torch.equal(multiply_many(values[:rows], weight), whole[:rows])
+
+
+@pytest.mark.parametrize("multiply", [multiply_many, multiply_few])
+def test_values_in_any_order_and_other_dtypes_are_multiplied_too(on_amd, multiply):
+    torch.manual_seed(0)
+    weight = torch.randn(1600, 800)
     with torch.inference_mode():
         turned = torch.randn(800, 50).T
-        assert torch.allclose(product(turned, weight), turned @ weight.T, atol=1e-3)
+        assert torch.allclose(multiply(turned, weight), turned @ weight.T, atol=1e-3)
         halves = turned.bfloat16()
         expected = torch.nn.functional.linear(halves, weight.bfloat16())
-        assert torch.equal(product(halves, weight.bfloat16()), expected)
+        assert torch.equal(multiply(halves, weight.bfloat16()), expected)
 
 
-def test_gradients_flow_as_ever(on_amd):
-    weight, values = torch.randn(900, 800, requires_grad=True), torch.randn(50, 800)
-    product(values, weight).sum().backward()
-    assert torch.allclose(weight.grad, values.sum(0).expand(900, 800), atol=1e-4)
+@pytest.mark.parametrize("multiply", [multiply_many, multiply_few])
+def test_gradients_flow_as_ever(on_amd, multiply):
+    weight, values = torch.randn(1600, 800, requires_grad=True), torch.randn(50, 800)
+    multiply(values, weight).sum().backward()
+    assert torch.allclose(weight.grad, values.sum(0).expand(1600, 800), atol=1e-4)
 
 
 def test_a_model_multiplies_by_the_quicker_library_and_writes_the_same(monkeypatch):

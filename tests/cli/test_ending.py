@@ -90,3 +90,22 @@ def test_an_output_that_was_closed_before_the_start_leads_nowhere(closed):
     command = f"exec '{sys.executable}' -m covrr_utils benchmarks {closed}"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
     assert done.returncode == 0 and done.stderr == ""
+
+
+LEAVES = """
+import atexit, threading, sys, time
+from covrr_utils.cli.ending import leave
+atexit.register(lambda: print("the last that is said"))
+threading.Thread(target=time.sleep, args=(3600,)).start()
+print("the first")
+leave(7)
+"""
+
+
+def test_a_process_ends_at_once_with_all_that_is_registered_done():
+    """Its output is whole, and a thread that would go on for an hour does not hold it."""
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVES], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 7 and done.stderr == ""
+    assert done.stdout == "the first\nthe last that is said\n"
