@@ -45,6 +45,9 @@ SHARPNESS = 2  # pixels of a figure for each one that it is shown at, along eith
 # inch at which a figure with frames is shown at most
 LEVELS, PICTURE_DPI = 32, 70
 
+# of nine: a PNG is a hundredth larger than at the last, and compressed in two fifths of the time
+COMPRESSION = 8
+
 REFERENCE, HIT, MISS, QUIET, CHANGED = (
     to_rgb(COLOURS[name]) for name in ("reference", "target", "wrong", "quiet", "changed")
 )
@@ -91,6 +94,7 @@ def use() -> None:
     if shell is not None and getattr(shell, "kernel", None) is not None:
         # the backend registers its own way to show a figure, to be replaced
         plt.switch_backend(mpl.get_backend())
+        plt.uninstall_repl_displayhook()  # it would draw every figure once more before it is shown
         shell.display_formatter.formatters["image/png"].for_type(plt.Figure, small_png)
 
 
@@ -163,7 +167,7 @@ def _drawn(figure: plt.Figure, dpi: float) -> Image.Image:
 
 def _png(image: Image.Image) -> bytes:
     blob = io.BytesIO()
-    image.save(blob, "png", optimize=True)
+    image.save(blob, "png", compress_level=COMPRESSION)
     return blob.getvalue()
 
 
