@@ -51,7 +51,8 @@ def compute_missing(
     model, path_of = descriptions.model, descriptions.benchmark.video_path
     computes = model.computes(lambda writer: batch(descriptions, writer), path_of)
     size = config.in_flight if model.serving else config.batch_size
-    fill(collection, work, path_of, descriptions.backbone.sampling, computes, size, desc)
+    sampling, kept = descriptions.backbone.sampling, descriptions.frames
+    fill(collection, work, path_of, sampling, computes, size, desc, kept)
 
 
 def read_missing(

@@ -45,6 +45,7 @@ from covrr_utils.store.prefetch import Work
 from covrr_utils.store.records import StoredRecord
 from covrr_utils.traces.trace import ReasoningTrace
 from covrr_utils.video.clips import ClipError
+from covrr_utils.video.kept import KeptFrames
 from covrr_utils.video.versions import frames_hash
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Descriptions:
         self.benchmark = benchmark
         self.store = Store(paths.runs_dir() / "store")
         self.model = Model(config, benchmark.kind, backbone)
+        self.frames = KeptFrames(triplet.reference for triplet in benchmark.triplets)
         self._contents: dict[str, str | None] = {}
         self._gallery: Outcomes[Described] | None = None
         self._queries: dict[str, Outcomes[DescribedQuery]] = {}
@@ -91,8 +93,9 @@ class Descriptions:
         return companions[known]
 
     def forget(self) -> None:
-        """Let go of what was described, which the store has."""
+        """Let go of what was described, which the store has, and of frames."""
         self._gallery, self._queries, self._given = None, {}, {}
+        self.frames = KeptFrames(triplet.reference for triplet in self.benchmark.triplets)
 
     def variant(self, config: RunConfig) -> Descriptions:
         """The same gallery by the same model, with the query settings of ``config``; a `ValueError`

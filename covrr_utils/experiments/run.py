@@ -80,7 +80,8 @@ class Run:
         return self.descriptions.generation
 
     def release(self) -> None:
-        """Let go of the model and its memory; it is loaded again when needed."""
+        """Let go of the model, its memory and that of frames; all are there again when needed."""
+        self.descriptions.frames.clear()
         self.descriptions.model.release()
 
     def variant(self, **changes: Any) -> Run:

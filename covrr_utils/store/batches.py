@@ -32,6 +32,7 @@ from covrr_utils.store.collection import Collection
 from covrr_utils.store.prefetch import BATCH_BYTES, Batch, Items, Prefetch, Work
 from covrr_utils.video.clips import Sampling
 from covrr_utils.video.decoder import shared
+from covrr_utils.video.kept import KeptFrames
 
 WORTH_SAYING = 120.0  # seconds of work that is left: below, a progress bar says enough
 
@@ -50,6 +51,7 @@ def fill(
     computes: Sequence[Compute],
     size: int,
     desc: str,
+    kept: KeptFrames | None = None,
 ) -> None:
     """Compute what ``work`` lists and ``collection`` lacks, ``size`` at a time, with a progress
     bar.
@@ -57,6 +59,7 @@ def fill(
     ``path_of`` gives a video's file or raises `ClipError`; each of the ``computes`` turns (id,
     clip) pairs into records and failures, all alike, one batch at a time. A record has the id of
     its item, or the name under which it is stored. What is stored under one name is computed once.
+    Frames that are ``kept`` are not decoded again.
 
     Raises
     ------
@@ -72,7 +75,7 @@ def fill(
     done, lanes = 0, len(computes)
     window, weight = (lanes + 2) * size, BATCH_BYTES // lanes
     with (
-        Prefetch(shared(), missing, path_of, sampling, window, weight) as clips,
+        Prefetch(shared(), missing, path_of, sampling, window, weight, kept) as clips,
         Lanes(computes) as side_by_side,
         tqdm(total=len(missing), desc=desc, mininterval=1) as bar,
     ):

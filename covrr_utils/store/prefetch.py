@@ -16,6 +16,7 @@ from pathlib import Path
 from covrr_utils.backbones.description import Failure
 from covrr_utils.video.clips import Clip, Decoded, NoRoom, Sampling, as_clip
 from covrr_utils.video.decoder import Decoder, submitted, told
+from covrr_utils.video.kept import KeptFrames
 
 GIB = 1024**3
 
@@ -53,8 +54,8 @@ class Batch:
 
 class Prefetch:
     """Decodes the videos of ``work`` one after the other, at most ``window`` items and
-    `AHEAD_BYTES` ahead of what is taken, in batches of at most ``weight`` bytes. Use it in a
-    ``with`` block.
+    `AHEAD_BYTES` ahead of what is taken, in batches of at most ``weight`` bytes; those that are
+    ``kept`` are not decoded again. Use it in a ``with`` block.
     """
 
     def __init__(
@@ -65,9 +66,11 @@ class Prefetch:
         sampling: Sampling,
         window: int,
         weight: int = BATCH_BYTES,
+        kept: KeptFrames | None = None,
     ):
         self.work, self.window, self.weight = work, window, weight
-        self._submit = lambda video: submitted(decoder, path_of, video, sampling)[1]
+        self._kept, self._sampling = kept or KeptFrames(), sampling
+        self._decoded = lambda video: submitted(decoder, path_of, video, sampling)[1]
         self._lock = threading.Lock()
         self._answers: dict[int, Future[Decoded]] = {}  # submitted and not taken, by number
         self._taken = 0  # so many are taken
@@ -118,7 +121,9 @@ class Prefetch:
     def _next(self, item: Work) -> Clip:
         """The clip of the first item that is not taken."""
         self._advance()
-        return as_clip(self._answers[self._taken].result(), item.video)
+        decoded = self._answers[self._taken].result()
+        self._kept.keep(item.video, self._sampling, decoded)
+        return as_clip(decoded, item.video)
 
     def _move_on(self) -> None:
         with self._lock:
@@ -130,6 +135,7 @@ class Prefetch:
         """Let go of everything that is decoded, and from now on decode what is taken next alone."""
         with self._lock:
             self.window = 1
+        self._kept.clear()
         for answer in list(self._answers.values()):
             answer.exception()  # waits for the one that is being decoded: its frames are let go too
         with self._lock:
@@ -139,7 +145,7 @@ class Prefetch:
     def _advance(self) -> None:
         """Submit the next video, if there is room for it and none is being decoded."""
         while (answer := self._submitted()) is not None:
-            if not answer.done():  # one without a path is answered at once
+            if not answer.done():  # one that is kept, or has no path, is answered at once
                 answer.add_done_callback(lambda _: self._advance())
                 return
 
@@ -156,6 +162,14 @@ class Prefetch:
             self._begun = number + 1
             self._answers[number] = self._submit(self.work[number].video)
             return self._answers[number]
+
+    def _submit(self, video: str) -> Future[Decoded]:
+        known = self._kept.get(video, self._sampling)
+        if known is None:
+            return self._decoded(video)
+        answer: Future[Decoded] = Future()
+        answer.set_result(known)
+        return answer
 
 
 def _weight(answer: Future[Decoded]) -> int:

@@ -1,5 +1,7 @@
 """What a run is asked for: typed, lazily read, and computed once."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from covrr_utils.experiments.stored import EMPTY
 from covrr_utils.reasoning.strategies import STRATEGIES
 from covrr_utils.store.shards import Shard
 from covrr_utils.traces.trace import ReasoningTrace
+from covrr_utils.video.decoder import Decoder
 
 
 def run_on(benchmark, **options):
@@ -143,3 +146,24 @@ def test_what_is_written_with_states_of_layers_serves_without(few_triplets, runs
         assert one.layers is not None and other.layers is None and one.tokens == other.tokens
         for field in ("states", "logprobs", "vision"):
             np.testing.assert_array_equal(getattr(one, field), getattr(other, field))
+
+
+def test_a_reference_is_decoded_once_for_all_strategies(few_triplets, runs, monkeypatch):
+    """Also where it is a gallery video; released with the model, it is decoded again."""
+    asked, ask = [], Decoder._ask
+
+    def counting(decoder, path, sampling):
+        asked.append(path.stem)
+        return ask(decoder, path, sampling)
+
+    monkeypatch.setattr(Decoder, "_ask", counting)
+    run = run_on(few_triplets, backbone="mini-1m")
+    run.gallery()
+    assert sorted(asked) == sorted(Path(video).stem for video in run.benchmark.gallery)
+    before = list(asked)
+    run.queries("single_stage")
+    run.queries("two_stage")
+    assert asked == before
+    run.release()
+    run.queries("self_consistency")
+    assert len(asked) == len(before) + len({t.reference for t in run.benchmark.triplets})

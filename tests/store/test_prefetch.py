@@ -11,7 +11,10 @@ import pytest
 
 from covrr_utils.store import prefetch
 from covrr_utils.store.prefetch import Prefetch, Work
+from covrr_utils.video import kept as kept_frames
 from covrr_utils.video.clips import Clip, ClipError, Decoded, NoRoom, Sampling
+from covrr_utils.video.kept import KeptFrames
+from covrr_utils.video.scaling import PixelBudget
 
 TWO = Sampling(num_frames=2)
 
@@ -159,3 +162,33 @@ def test_nothing_is_submitted_once_it_is_closed(clips):
         decoder.allowed.release()
     decoder.settle()
     assert len(decoder.asked) == 1
+
+
+def test_what_is_asked_for_again_is_decoded_once(clips, monkeypatch):
+    """The first that fit and are wanted; and a failure is no frames."""
+    monkeypatch.setattr(kept_frames, "KEPT_BYTES", 2 * CLIP)
+    decoder, kept = FakeDecoder({"1": ClipError("truncated", "1: is cut off")}), KeptFrames("01345")
+    first = clips(decoder, 6, kept=kept).batch(6)
+    again = clips(decoder, 6, kept=kept).batch(6)
+    assert ids(first) == ids(again) == list("02345")
+    assert again.ready[0][1].frames is first.ready[0][1].frames
+    assert decoder.asked == [*"012345", *"1245"]
+    kept.clear()
+    clips(decoder, 2, kept=kept).batch(2)
+    assert decoder.asked[10:] == ["0", "1"]
+
+
+def test_frames_are_kept_for_one_way_of_taking_them():
+    kept, decoded = KeptFrames(["a"]), Decoded(np.zeros((2, 4, 4, 3)), [], 2, 1.0, "test", (4, 4))
+    kept.keep("a", TWO, decoded)
+    assert kept.get("a", Sampling(num_frames=2)) is decoded
+    scaled = Sampling(num_frames=2, budget=PixelBudget(9999, 1, None, 32, 2))
+    assert kept.get("a", Sampling(num_frames=3)) is kept.get("a", scaled) is None
+
+
+def test_kept_frames_make_room_where_memory_runs_out(clips):
+    kept = KeptFrames("0123")
+    taken = clips(FakeDecoder({"2": [MemoryError()]}), 4, kept=kept)
+    assert ids(taken.batch(4)) == ["0", "1"]
+    assert kept.get("0", TWO) is None
+    assert ids(taken.batch(4)) == ["2", "3"]
