@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -120,6 +121,8 @@ def _papermill(
         from nbclient.exceptions import DeadKernelError
         from papermill.exceptions import PapermillExecutionError
 
+    # it knows no parameters but those in the notebook's own cell; `RunConfig` knows all
+    logging.getLogger("papermill").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="covrr-", ignore_cleanup_errors=True) as ipython:
         try:
             papermill.execute_notebook(

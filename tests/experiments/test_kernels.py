@@ -40,14 +40,15 @@ def test_the_kernel_is_this_python_whatever_the_user_has(make_workbook, tmp_path
     assert os.environ["JUPYTER_PATH"] == str(tmp_path / "jupyter"), "put back afterwards"
 
 
-def test_braces_in_a_path_are_not_parameters(make_workbook, tmp_path, monkeypatch):
+def test_braces_in_a_path_are_not_parameters(make_workbook, tmp_path, monkeypatch, caplog):
     root = make_workbook({"10_any": "assert BACKBONE == '{BACKBONE}'"})
     moved = root.rename(tmp_path / "{BACKBONE} {0} {} {missing}")
     monkeypatch.setattr(paths, "ROOT", moved)
     folder = moved / "runs" / "{SEED}"
-    execution = execute("10_any", {"BACKBONE": "{BACKBONE}"}, folder)
+    execution = execute("10_any", {"BACKBONE": "{BACKBONE}", "VIDEOS": "elsewhere"}, folder)
     assert execution.error is None and execution.path == folder / "10_any.ipynb"
     assert [path.name for path in folder.iterdir()] == ["10_any.ipynb"]
+    assert not caplog.records, "papermill warns of no parameter that the notebook does not declare"
 
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
