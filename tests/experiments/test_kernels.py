@@ -71,6 +71,11 @@ pathlib.Path(os.environ["COVRR_WRITTEN"]).with_name("draw.json").write_text(
 )
 from covrr_utils.plotting import style
 style.use()
+draw, drawn = plt.Figure.draw, pathlib.Path(os.environ["COVRR_WRITTEN"]).with_name("drawn.txt")
+def counting(figure, renderer):
+    drawn.write_text(f"{drawn.read_text() if drawn.exists() else ''}.")
+    draw(figure, renderer)
+plt.Figure.draw = counting
 plt.plot([1, 2])
 """
 
@@ -93,6 +98,7 @@ def test_a_kernel_is_forked_with_its_own_environment_and_everything_loaded(
         png = Image.open(io.BytesIO(base64.b64decode(figure["data"]["image/png"])))
         assert figure["metadata"] == {"image/png": {"width": png.width / style.SHARPNESS}}
         made.append(json.loads((tmp_path / told / "draw.json").read_text()))
+        assert (tmp_path / told / "drawn.txt").read_text() == "..", "once for its edges, and once"
     (draw, original, kernel), (other, same, another) = made
     assert original == same and kernel != another, "two copies of one process"
     assert draw != other, "each draws its own numbers"
