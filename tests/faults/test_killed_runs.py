@@ -14,7 +14,7 @@ import nbformat
 import numpy as np
 import pytest
 from copies import OF_A_WARM_ONE, WARM, Command
-from forked_runs import KILLED, make, reranking
+from forked_runs import BACKBONE, KILLED, make, reranking
 from processes import ProcessRay
 
 from covrr_utils import paths
@@ -186,7 +186,7 @@ def test_workers_make_what_one_process_makes_though_one_is_killed(
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     config = RunConfig(
         benchmark=str(few_triplets),
-        backbone="mini-1m",
+        backbone=BACKBONE,
         device="cpu",
         batch_size=2,
         max_new_tokens=12,
