@@ -12,17 +12,38 @@ from covrr_utils.benchmarks.benchmark import load_benchmark
 from covrr_utils.reasoning import prompts
 from covrr_utils.video.decoder import read_clip
 
+there_is_onednn = pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available(), reason="this PyTorch has no oneDNN"
+)
 
-@pytest.fixture(params=[False, True], ids=["MKL", "oneDNN"])
-def on_amd(request, monkeypatch):
-    """As on the processors of one maker, whoever made this one."""
-    monkeypatch.setattr(products, "is_amd", lambda: request.param)
-    return request.param
+
+@pytest.fixture(params=["MKL", pytest.param("oneDNN", marks=there_is_onednn)])
+def onednn(request, monkeypatch):
+    """As on a processor where oneDNN is quicker, or is not, whatever this one is."""
+    monkeypatch.setattr(products, "avoids_mkl", lambda: request.param == "oneDNN")
+
+
+@pytest.mark.parametrize(
+    ("told", "quicker"),
+    [
+        ({"sse4a": True, "avx512_f": True}, True),
+        ({"sse4a": True, "avx512_f": False}, False),
+        ({"sse4a": False, "avx512_f": True}, False),
+        ({}, False),
+    ],
+)
+def test_onednn_multiplies_where_mkl_keeps_to_older_instructions(monkeypatch, told, quicker):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    assert products.avoids_mkl.__wrapped__() == quicker
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert not products.avoids_mkl.__wrapped__(), "PyTorch 2.6"
 
 
 @pytest.mark.parametrize("shape", [(1,), (2,), (FEW_ROWS,), (FEW_ROWS + 1,), (0,), (3, 40)])
 @pytest.mark.parametrize("bias", [False, True])
-def test_every_way_gives_what_the_part_itself_gives(on_amd, shape, bias):
+def test_every_way_gives_what_the_part_itself_gives(onednn, shape, bias):
     torch.manual_seed(0)
     part = torch.nn.Linear(1000, 1100, bias=bias)
     values = torch.randn(*shape, 1000)
@@ -37,7 +58,7 @@ def test_every_way_gives_what_the_part_itself_gives(on_amd, shape, bias):
         assert torch.equal(step.scores_of(part, flat), part(flat)), "who listens is heard"
 
 
-def test_a_row_of_a_question_does_not_depend_on_the_others(on_amd):
+def test_a_row_of_a_question_does_not_depend_on_the_others(onednn):
     """So it does not matter which clips another thread has seen meanwhile."""
     torch.manual_seed(0)
     values, weight = torch.randn(900, 128), torch.randn(384, 128)
@@ -48,7 +69,7 @@ def test_a_row_of_a_question_does_not_depend_on_the_others(on_amd):
 
 
 @pytest.mark.parametrize("multiply", [multiply_many, multiply_few])
-def test_values_in_any_order_and_other_dtypes_are_multiplied_too(on_amd, multiply):
+def test_values_in_any_order_and_other_dtypes_are_multiplied_too(onednn, multiply):
     torch.manual_seed(0)
     weight = torch.randn(1600, 800)
     with torch.inference_mode():
@@ -60,20 +81,21 @@ def test_values_in_any_order_and_other_dtypes_are_multiplied_too(on_amd, multipl
 
 
 @pytest.mark.parametrize("multiply", [multiply_many, multiply_few])
-def test_gradients_flow_as_ever(on_amd, multiply):
+def test_gradients_flow_as_ever(onednn, multiply):
     weight, values = torch.randn(1600, 800, requires_grad=True), torch.randn(50, 800)
     multiply(values, weight).sum().backward()
     assert torch.allclose(weight.grad, values.sum(0).expand(1600, 800), atol=1e-4)
 
 
+@there_is_onednn
 def test_a_model_multiplies_by_the_quicker_library_and_writes_the_same(monkeypatch):
     benchmark = load_benchmark("mini-val")
     folder, described = list_backbones()["mini-3m"], []
-    for amd in (False, True):
-        monkeypatch.setattr(products, "is_amd", lambda amd=amd: amd)
+    for quicker in (False, True):
+        monkeypatch.setattr(products, "avoids_mkl", lambda quicker=quicker: quicker)
         backbone = Backbone.load(folder, device="cpu")
         kinds = {type(part) for part in backbone.model.modules()}
-        assert (Product in kinds) == amd and (torch.nn.Linear in kinds) != amd
+        assert (Product in kinds) == quicker and (torch.nn.Linear in kinds) != quicker
         assert step.is_plain(backbone.model.model.language_model)
         head = backbone.model.get_output_embeddings()
         assert head.weight is backbone.model.get_input_embeddings().weight, "tied as before"
@@ -89,7 +111,7 @@ def test_a_model_multiplies_by_the_quicker_library_and_writes_the_same(monkeypat
 
 
 def test_parts_that_others_have_changed_stay(monkeypatch):
-    monkeypatch.setattr(products, "is_amd", lambda: True)
+    monkeypatch.setattr(products, "avoids_mkl", lambda: True)
 
     class Adapted(torch.nn.Linear):
         pass
