@@ -8,7 +8,6 @@ AVX-512. The sums are the same, in another order.
 
 from __future__ import annotations
 
-import copy
 from functools import cache
 
 import torch
@@ -53,7 +52,7 @@ def multiply_few(
     """
     if weight.numel() >= MANY_WEIGHTS and len(values) > 1 and _usual(values, weight):
         if avoids_mkl():
-            return linear(values.to_mkldnn(), weight, bias).to_dense()
+            return multiply_many(values, weight, bias)
         if len(values) <= FEW_ROWS and bias is None:
             return (weight @ values.T).T.contiguous()
     return linear(values, weight, bias)
@@ -78,15 +77,12 @@ class Product(nn.Linear):
 
 
 def multiply_quickly(model: nn.Module) -> None:
-    """Make the linear parts of this model a `Product` of the same weights where that is quicker:
-    those in float32 on a CPU where oneDNN is. Quantised and adapted parts stay, and those that a
-    device map moves about.
+    """Make each linear part of this model a `Product` where that is quicker: those in float32 on a
+    CPU where oneDNN is. Quantised and adapted parts stay, and those that a device map moves about.
     """
     if not avoids_mkl():
         return
-    for name, part in list(model.named_modules()):
+    for part in model.modules():
         if type(part) is nn.Linear and not hasattr(part, "_hf_hook"):
             if part.weight.device.type == "cpu" and part.weight.dtype == torch.float32:
-                other = copy.copy(part)  # shares weights and hooks
-                other.__class__ = Product
-                model.set_submodule(name, other)
+                part.__class__ = Product

@@ -114,8 +114,9 @@ def equal(ours, theirs, tolerance=1e-5):
 )
 def test_the_loop_gives_what_generate_gives(pair, asked, generation):
     ours, theirs = pair
-    # what is drawn far from anything likely lets rounding grow: 1.8e-5 on a processor of AMD
-    tolerance = 5e-5 if generation.do_sample else 1e-5
+    # a long text drawn far from anything likely lets rounding grow: 1.8e-5 on a processor of AMD
+    far = generation.do_sample and generation.max_new_tokens > SHORT.max_new_tokens
+    tolerance = 3e-5 if far else 1e-5
     expected = plain.describe(theirs, asked, generation)
     equal(ours.describe(asked, generation), expected, tolerance)
 
